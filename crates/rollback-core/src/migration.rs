@@ -1,0 +1,98 @@
+//! Migrations: their names, and the facts about one that planning needs.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// One migration by the two words that name it in `django_migrations`. Written `["shop", "0001_initial"]` in JSON.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(from = "(String, String)", into = "(String, String)")]
+pub struct MigrationId {
+    /// The app label.
+    pub app: String,
+    /// The migration's name: its file's name without `.py`.
+    pub name: String,
+}
+
+impl MigrationId {
+    /// The migration `name` of the app with the label `app`.
+    pub fn new(app: impl Into<String>, name: impl Into<String>) -> Self {
+        Self { app: app.into(), name: name.into() }
+    }
+}
+
+impl From<(String, String)> for MigrationId {
+    fn from((app, name): (String, String)) -> Self {
+        Self { app, name }
+    }
+}
+
+impl From<MigrationId> for (String, String) {
+    fn from(id: MigrationId) -> Self {
+        (id.app, id.name)
+    }
+}
+
+impl fmt::Display for MigrationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.app, self.name)
+    }
+}
+
+/// What planning has to know about one migration, as its file says it.
+///
+/// Dependencies stand as written: a name may be `__first__` or `__latest__`, and a swappable dependency is the
+/// app that the setting names, with `__first__` (what Django's `swappable_dependency` makes of it).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MigrationFacts {
+    /// Which migration.
+    pub id: MigrationId,
+    /// `Migration.dependencies`.
+    pub dependencies: Vec<MigrationId>,
+    /// `Migration.run_before`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub run_before: Vec<MigrationId>,
+    /// `Migration.replaces`: what a squash stands for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replaces: Vec<MigrationId>,
+    /// `Migration.atomic`.
+    #[serde(default = "yes", skip_serializing_if = "is_true")]
+    pub atomic: bool,
+    /// The operations that cannot be undone, each as Django describes it: `RunPython (operation 2)`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub irreversible: Vec<String>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+fn is_true(value: &bool) -> bool {
+    *value
+}
+
+impl MigrationFacts {
+    /// Facts of an atomic, reversible migration that depends on nothing.
+    pub fn new(id: MigrationId) -> Self {
+        Self {
+            id,
+            dependencies: Vec::new(),
+            run_before: Vec::new(),
+            replaces: Vec::new(),
+            atomic: true,
+            irreversible: Vec::new(),
+        }
+    }
+}
+
+/// What Django's loader finds in a project: every migration file, squashed and replaced ones alike.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProjectFacts {
+    /// One entry for each migration file.
+    pub migrations: Vec<MigrationFacts>,
+    /// Labels of the installed apps without migrations. A dependency on one of them is no edge.
+    #[serde(default)]
+    pub unmigrated_apps: BTreeSet<String>,
+}

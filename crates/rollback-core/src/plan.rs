@@ -1,0 +1,773 @@
+//! The plan: ordered steps from what is applied now to what was applied at a release.
+//!
+//! It is a value. A preview prints it, a rollback carries out the same one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use crate::applied::{AppliedRow, AppliedSet};
+use crate::graph::Graph;
+use crate::migration::{MigrationFacts, MigrationId, ProjectFacts};
+use crate::squash::Squashes;
+
+/// What a plan is made from.
+#[derive(Clone, Copy, Debug)]
+pub struct Situation<'a> {
+    /// The rows of `django_migrations` now.
+    pub now: &'a [AppliedRow],
+    /// What was applied at the release to go back to.
+    pub target: &'a AppliedSet,
+    /// The migration files that Django finds; `None` where there is no Django to ask.
+    pub on_disk: Option<&'a ProjectFacts>,
+    /// What the database remembers about migrations, from the saves of releases.
+    pub remembered: &'a [MigrationFacts],
+    /// The app label of django-rollback itself: its own tables are never undone.
+    pub own_app: &'a str,
+}
+
+/// Ordered steps from the applied set to a release's applied set, and all that speaks against it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// What is done, in the order of execution.
+    pub steps: Vec<Step>,
+    /// Why it cannot run; empty when it can.
+    pub blockers: Vec<Blocker>,
+    /// What the user should know before it runs.
+    pub warnings: Vec<Warning>,
+    /// The applied migrations that stay and have a file, in the order in which Django builds states from them.
+    pub kept: Vec<MigrationId>,
+    /// What `django_migrations` holds afterwards.
+    pub result: AppliedSet,
+}
+
+impl Plan {
+    /// Whether one transaction can hold all steps.
+    pub fn is_atomic(&self) -> bool {
+        self.steps.iter().all(|step| step.atomic)
+    }
+}
+
+/// One step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The migration that it is about.
+    pub migration: MigrationId,
+    /// How it is done.
+    pub way: Way,
+    /// The rows of `django_migrations` that go with it: for a squash, those of all that it replaces too.
+    pub rows: Vec<MigrationId>,
+    /// Whether it can share a transaction with other steps (`Migration.atomic`).
+    pub atomic: bool,
+}
+
+/// How a step is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// Undo the migration by its file, through Django.
+    Disk,
+    /// Only remove its row: the same state stands in the table under other names, as after a squash.
+    Unrecord,
+    /// Only add its row: the release had it, and the state that it stands for is applied under another name.
+    Record,
+}
+
+impl Way {
+    /// The word for it in documents.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Disk => "disk",
+            Self::Unrecord => "unrecord",
+            Self::Record => "record",
+        }
+    }
+}
+
+/// A reason that a plan cannot run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Blocker {
+    /// An operation that Django cannot undo.
+    Irreversible {
+        /// The migration.
+        migration: MigrationId,
+        /// The operation, as Django describes it.
+        operation: String,
+    },
+    /// A migration to undo has no file.
+    MissingFile {
+        /// The migration.
+        migration: MigrationId,
+    },
+    /// Something that stays depends on something to undo.
+    Inconsistent {
+        /// What stays.
+        kept: MigrationId,
+        /// What it depends on.
+        undone: MigrationId,
+    },
+    /// Only a part of a squash is to be undone, and that part has no file of its own.
+    CannotSplit {
+        /// The squash.
+        squash: MigrationId,
+        /// The part.
+        migration: MigrationId,
+    },
+    /// The release was saved by 0.4.0, and what was applied then cannot be told for certain.
+    UncertainRelease {
+        /// The first thing that does not fit.
+        reason: String,
+    },
+    /// Undoing needs Python, and this door has found no project.
+    NeedsPython,
+}
+
+impl Blocker {
+    /// A stable word for scripts.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Irreversible { .. } => "irreversible",
+            Self::MissingFile { .. } => "missing-file",
+            Self::Inconsistent { .. } => "inconsistent",
+            Self::CannotSplit { .. } => "cannot-split",
+            Self::UncertainRelease { .. } => "uncertain-release",
+            Self::NeedsPython => "needs-python",
+        }
+    }
+
+    /// The way out.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Irreversible { migration, .. } => format!(
+                "give the operation a reverse in {migration} (for RunPython and RunSQL a `noop` will do if nothing \
+                 is to be undone), deploy that file and run this again; or go back to a release that has the \
+                 migration"
+            ),
+            Self::MissingFile { migration } => format!(
+                "run this from the image or checkout of the release that has {migration}, with its app in \
+                 INSTALLED_APPS"
+            ),
+            Self::Inconsistent { kept, undone } => format!(
+                "the release had {kept} without {undone}, so a file was edited after it was applied: compare the \
+                 dependencies of {kept} with those at the release"
+            ),
+            Self::CannotSplit { squash, .. } => format!(
+                "run this from the image or checkout of a release that still has the files that {squash} replaces"
+            ),
+            Self::UncertainRelease { .. } => "go back to a release saved by this version, or undo the newer \
+                 migrations with `manage.py migrate APP NAME` after comparing `manage.py showmigrations` with the \
+                 release's checkout, then save the release again"
+                .to_owned(),
+            Self::NeedsPython => "run it where the project's `manage.py` is, name its folder with `-p`, or use \
+                 `manage.py rollback_migrations` there"
+                .to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Blocker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Irreversible { migration, operation } => {
+                write!(f, "{migration} cannot be undone: {operation} is irreversible")
+            }
+            Self::MissingFile { migration } => {
+                write!(f, "{migration} must be undone, and its file is not here")
+            }
+            Self::Inconsistent { kept, undone } => {
+                write!(f, "{undone} must be undone, and {kept}, which stays, depends on it")
+            }
+            Self::CannotSplit { squash, migration } => write!(
+                f,
+                "{migration} must be undone alone, and only the squash {squash}, which holds more, has a file here"
+            ),
+            Self::UncertainRelease { reason } => {
+                write!(f, "what was applied at this release, saved by 0.4.0, is not certain: {reason}")
+            }
+            Self::NeedsPython => {
+                f.write_str("undoing these migrations needs the project's code, and no manage.py was found")
+            }
+        }
+    }
+}
+
+/// Something the user should know before a plan runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Warning {
+    /// The release had migrations that the database does not have any more. They are not applied again.
+    NotApplied {
+        /// The migrations.
+        migrations: Vec<MigrationId>,
+    },
+    /// Migrations that are applied and were never saved with a release.
+    NotSaved {
+        /// The migrations.
+        migrations: Vec<MigrationId>,
+        /// Label of the current release.
+        current: String,
+    },
+    /// A tag names another commit now than when its release was saved.
+    MovedTag {
+        /// The sentence.
+        message: String,
+    },
+    /// The order of these is a guess: nothing is recorded about them.
+    OrderUnknown {
+        /// The migrations.
+        migrations: Vec<MigrationId>,
+    },
+    /// A step that cannot share a transaction: the rollback is not all or nothing.
+    NotAtomic {
+        /// The migration with `atomic = False`.
+        migration: MigrationId,
+    },
+}
+
+impl Warning {
+    /// A stable word for scripts.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::NotApplied { .. } => "not-applied",
+            Self::NotSaved { .. } => "not-saved",
+            Self::MovedTag { .. } => "moved-tag",
+            Self::OrderUnknown { .. } => "order-unknown",
+            Self::NotAtomic { .. } => "not-atomic",
+        }
+    }
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotApplied { migrations } => write!(
+                f,
+                "the release had {}, which the database does not have any more; `migrate` of that release applies \
+                 it again",
+                list(migrations)
+            ),
+            Self::NotSaved { migrations, current } => {
+                write!(f, "{} applied after the current release {current} was saved", were(migrations))
+            }
+            Self::MovedTag { message } => f.write_str(message),
+            Self::OrderUnknown { migrations } => write!(
+                f,
+                "nothing is recorded about {}: the order shown is that of application, the newest first; \
+                 `manage.py rollback plan` knows the real one",
+                list(migrations)
+            ),
+            Self::NotAtomic { migration } => write!(
+                f,
+                "{migration} has `atomic = False`: the steps cannot share one transaction, and a failure on the \
+                 way leaves those before it undone"
+            ),
+        }
+    }
+}
+
+fn were(migrations: &[MigrationId]) -> String {
+    let verb = if migrations.len() == 1 { "was" } else { "were" };
+    format!("{} {verb}", list(migrations))
+}
+
+fn list(migrations: &[MigrationId]) -> String {
+    const SHOWN: usize = 5;
+    let shown: Vec<String> = migrations.iter().take(SHOWN).map(ToString::to_string).collect();
+    match migrations.len().checked_sub(SHOWN) {
+        None | Some(0) => shown.join(", "),
+        Some(more) => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+/// Makes the plan.
+pub fn plan(situation: &Situation<'_>) -> Plan {
+    Planner::new(situation).plan()
+}
+
+struct Planner<'a> {
+    situation: &'a Situation<'a>,
+    squashes: Squashes,
+    now: AppliedSet,
+    target: AppliedSet,
+    now_parts: BTreeSet<MigrationId>,
+    /// Parts that are applied now and were not at the release.
+    remove: BTreeSet<MigrationId>,
+    facts: BTreeMap<&'a MigrationId, &'a MigrationFacts>,
+    files: BTreeSet<&'a MigrationId>,
+    split: BTreeSet<MigrationId>,
+    graph: Graph,
+}
+
+impl<'a> Planner<'a> {
+    fn new(situation: &'a Situation<'a>) -> Self {
+        let on_disk = situation.on_disk.map_or(&[][..], |project| &project.migrations);
+        let squashes = Squashes::of(on_disk.iter().chain(situation.remembered));
+        let foreign = |id: &&MigrationId| id.app != situation.own_app;
+        let now: AppliedSet =
+            situation.now.iter().map(|row| &row.migration).filter(foreign).cloned().collect();
+        let target: AppliedSet = situation.target.iter().filter(foreign).cloned().collect();
+        let now_parts = squashes.fold(&now);
+        let remove: BTreeSet<_> = now_parts.difference(&squashes.fold(&target)).cloned().collect();
+        let files: BTreeSet<&MigrationId> = on_disk.iter().map(|fact| &fact.id).collect();
+        let facts = known_facts(situation, &squashes, &files);
+        let split = squashes
+            .iter()
+            .filter(|squash| is_split(&squashes.parts(squash), &now_parts, &remove))
+            .cloned()
+            .collect();
+        let nothing = BTreeSet::new();
+        let unmigrated = situation.on_disk.map_or(&nothing, |project| &project.unmigrated_apps);
+        let all: Vec<&MigrationFacts> = facts.values().copied().collect();
+        let graph = Graph::build(&all, unmigrated, &split);
+        Self { situation, squashes, now, target, now_parts, remove, facts, files, split, graph }
+    }
+
+    fn plan(self) -> Plan {
+        let mut blockers = Vec::new();
+        let (undo, unknown) = self.nodes_to_undo(&mut blockers);
+        let order: Vec<MigrationId> = self.graph.full_plan().into_iter().cloned().collect();
+        self.check_reversible(&order, &undo, &mut blockers);
+        self.check_closed(&order, &undo, &mut blockers);
+        let result = self.result();
+        let steps = self.steps(&order, &undo, &unknown, &result);
+        let warnings = self.warnings(&unknown, &steps);
+        let kept = order.into_iter().filter(|id| self.stays(id, &undo) && self.has_file(id)).collect();
+        Plan { steps, blockers, warnings, kept, result }
+    }
+
+    /// The nodes of the graph that stand for what is removed, and the migrations that nobody knows.
+    fn nodes_to_undo(&self, blockers: &mut Vec<Blocker>) -> (BTreeSet<MigrationId>, BTreeSet<MigrationId>) {
+        let (mut undo, mut unknown) = (BTreeSet::new(), BTreeSet::new());
+        for part in &self.remove {
+            let node = if self.graph.contains(part) { Some(part.clone()) } else { self.squash_of(part) };
+            match node {
+                Some(node) if self.has_file(&node) || self.situation.on_disk.is_none() => {
+                    undo.insert(node);
+                }
+                Some(node) => {
+                    blockers.push(Blocker::MissingFile { migration: node.clone() });
+                    undo.insert(node);
+                }
+                None => {
+                    blockers.extend(self.why_unknown(part));
+                    unknown.insert(part.clone());
+                }
+            }
+        }
+        (undo, unknown)
+    }
+
+    fn squash_of(&self, part: &MigrationId) -> Option<MigrationId> {
+        self.squashes
+            .iter()
+            .find(|squash| self.graph.contains(squash) && self.squashes.parts(squash).contains(part))
+            .cloned()
+    }
+
+    fn why_unknown(&self, part: &MigrationId) -> Option<Blocker> {
+        self.situation.on_disk?;
+        let squash = self
+            .split
+            .iter()
+            .find(|squash| self.squashes.parts(squash).contains(part) && self.has_file(squash));
+        Some(match squash {
+            Some(squash) => Blocker::CannotSplit { squash: squash.clone(), migration: part.clone() },
+            None => Blocker::MissingFile { migration: part.clone() },
+        })
+    }
+
+    fn has_file(&self, id: &MigrationId) -> bool {
+        self.files.contains(id)
+    }
+
+    fn stays(&self, id: &MigrationId, undo: &BTreeSet<MigrationId>) -> bool {
+        let own =
+            id.app == self.situation.own_app && self.situation.now.iter().any(|row| row.migration == *id);
+        own || (!undo.contains(id)
+            && self.graph.contains(id)
+            && self.squashes.parts(id).is_subset(&self.now_parts))
+    }
+
+    fn check_reversible(
+        &self,
+        order: &[MigrationId],
+        undo: &BTreeSet<MigrationId>,
+        blockers: &mut Vec<Blocker>,
+    ) {
+        for id in order.iter().rev().filter(|id| undo.contains(id)) {
+            let operations = self.facts.get(id).map_or(&[][..], |fact| &fact.irreversible);
+            blockers.extend(operations.iter().map(|operation| Blocker::Irreversible {
+                migration: id.clone(),
+                operation: operation.clone(),
+            }));
+        }
+    }
+
+    fn check_closed(&self, order: &[MigrationId], undo: &BTreeSet<MigrationId>, blockers: &mut Vec<Blocker>) {
+        for kept in order.iter().filter(|id| self.stays(id, undo)) {
+            let undone = self
+                .graph
+                .parents(kept)
+                .filter(|parent| undo.contains(parent) || self.remove.contains(parent));
+            blockers.extend(
+                undone.map(|undone| Blocker::Inconsistent { kept: kept.clone(), undone: undone.clone() }),
+            );
+        }
+    }
+
+    /// The rows of the release, as far as the database holds what they stand for, and our own app's.
+    fn result(&self) -> AppliedSet {
+        let own =
+            self.situation.now.iter().map(|row| &row.migration).filter(|id| id.app == self.situation.own_app);
+        let back = self.target.iter().filter(|id| self.squashes.parts(id).is_subset(&self.now_parts));
+        own.chain(back).cloned().collect()
+    }
+
+    fn steps(
+        &self,
+        order: &[MigrationId],
+        undo: &BTreeSet<MigrationId>,
+        unknown: &BTreeSet<MigrationId>,
+        result: &AppliedSet,
+    ) -> Vec<Step> {
+        let newest_first = self.situation.now.iter().rev().map(|row| &row.migration);
+        let mut steps: Vec<Step> =
+            newest_first.filter(|id| unknown.contains(id)).map(|id| self.undo(id)).collect();
+        steps.extend(order.iter().rev().filter(|id| undo.contains(id)).map(|id| self.undo(id)));
+        let gone: BTreeSet<MigrationId> = steps.iter().flat_map(|step| step.rows.iter().cloned()).collect();
+        let surplus = self.now.minus(result).filter(|id| !gone.contains(id));
+        let added: Vec<&MigrationId> = result.iter().filter(|id| !self.is_row(id)).collect();
+        steps.extend(surplus.map(|id| record(id, Way::Unrecord)));
+        steps.extend(added.into_iter().map(|id| record(id, Way::Record)));
+        steps
+    }
+
+    fn is_row(&self, id: &MigrationId) -> bool {
+        self.now.contains(id) || id.app == self.situation.own_app
+    }
+
+    fn undo(&self, id: &MigrationId) -> Step {
+        let rows = self.squashes.rows(id).into_iter().filter(|row| self.now.contains(row)).collect();
+        let atomic = self.facts.get(id).is_none_or(|fact| fact.atomic);
+        Step { migration: id.clone(), way: Way::Disk, rows, atomic }
+    }
+
+    fn warnings(&self, unknown: &BTreeSet<MigrationId>, steps: &[Step]) -> Vec<Warning> {
+        let mut warnings = Vec::new();
+        let target_parts = self.squashes.fold(&self.target);
+        let absent: Vec<MigrationId> = target_parts.difference(&self.now_parts).cloned().collect();
+        if !absent.is_empty() {
+            warnings.push(Warning::NotApplied { migrations: absent });
+        }
+        if !unknown.is_empty() && self.situation.on_disk.is_none() {
+            warnings.push(Warning::OrderUnknown { migrations: unknown.iter().cloned().collect() });
+        }
+        let not_atomic = steps.iter().filter(|step| !step.atomic);
+        warnings.extend(not_atomic.map(|step| Warning::NotAtomic { migration: step.migration.clone() }));
+        warnings
+    }
+}
+
+fn record(id: &MigrationId, way: Way) -> Step {
+    Step { migration: id.clone(), way, rows: vec![id.clone()], atomic: true }
+}
+
+/// Whether a squash is applied, and only a part of it goes.
+fn is_split(
+    parts: &BTreeSet<MigrationId>,
+    now: &BTreeSet<MigrationId>,
+    remove: &BTreeSet<MigrationId>,
+) -> bool {
+    let applied = parts.intersection(now).count();
+    let removed = parts.intersection(remove).count();
+    (applied > 0 && applied < parts.len()) || (removed > 0 && removed < applied)
+}
+
+/// The files, and for what has none, what is remembered about it. A remembered squash never displaces files.
+fn known_facts<'a>(
+    situation: &Situation<'a>,
+    squashes: &Squashes,
+    files: &BTreeSet<&MigrationId>,
+) -> BTreeMap<&'a MigrationId, &'a MigrationFacts> {
+    let Some(project) = situation.on_disk else {
+        return situation.remembered.iter().map(|fact| (&fact.id, fact)).collect();
+    };
+    let displaces = |fact: &MigrationFacts| squashes.rows(&fact.id).iter().any(|row| files.contains(row));
+    let remembered = situation.remembered.iter().filter(|fact| fact.replaces.is_empty() && !displaces(fact));
+    remembered.chain(&project.migrations).map(|fact| (&fact.id, fact)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{ids, migrations};
+
+    /// One case: the rows now, the release's rows, and the migration files of the project.
+    struct Case<'a> {
+        now: &'a str,
+        target: &'a str,
+        files: &'a str,
+        remembered: &'a str,
+    }
+
+    const FILES: Case<'static> = Case { now: "", target: "", files: "", remembered: "" };
+
+    fn rows(text: &str) -> Vec<AppliedRow> {
+        ids(text).into_iter().zip(1..).map(|(migration, id)| AppliedRow { id, migration }).collect()
+    }
+
+    fn make(case: &Case<'_>) -> Plan {
+        let project = ProjectFacts { migrations: migrations(case.files), ..ProjectFacts::default() };
+        plan(&Situation {
+            now: &rows(case.now),
+            target: &ids(case.target).into_iter().collect(),
+            on_disk: Some(&project).filter(|project| !project.migrations.is_empty()),
+            remembered: &migrations(case.remembered),
+            own_app: "django_rollback",
+        })
+    }
+
+    /// Steps (`-` undo, `~` forget a row, `+` add a row), then blockers as `!kind`, then warnings as `?kind`.
+    fn summary(plan: &Plan) -> String {
+        let steps = plan.steps.iter().map(|step| match step.way {
+            Way::Disk => format!("-{}", step.migration),
+            Way::Unrecord => format!("~{}", step.migration),
+            Way::Record => format!("+{}", step.migration),
+        });
+        let blockers = plan.blockers.iter().map(|blocker| format!("!{}", blocker.kind()));
+        let warnings = plan.warnings.iter().map(|warning| format!("?{}", warning.kind()));
+        steps.chain(blockers).chain(warnings).collect::<Vec<_>>().join(" ")
+    }
+
+    fn check(case: &Case<'_>, expected: &str) {
+        assert_eq!(summary(&make(case)), expected);
+    }
+
+    #[test]
+    fn nothing_to_do() {
+        check(&Case { now: "a.1", target: "a.1", files: "a.1", ..FILES }, "");
+    }
+
+    #[test]
+    fn a_merge_and_its_parallel_branch_go_and_the_other_branch_stays() {
+        let files = "a.1
+            a.2 < a.1
+            a.2b < a.1
+            a.3 < a.2 a.2b";
+        let case = Case { now: "a.1 a.2 a.2b a.3", target: "a.1 a.2", files, ..FILES };
+        check(&case, "-a.3 -a.2b");
+        assert_eq!(make(&case).kept, ids("a.1 a.2"));
+    }
+
+    #[test]
+    fn the_order_of_rows_means_nothing() {
+        check(
+            &Case { now: "a.2 b.1 a.1", target: "", files: "a.1 < b.1\na.2 < a.1\nb.1", ..FILES },
+            "-a.2 -a.1 -b.1",
+        );
+    }
+
+    #[test]
+    fn a_lower_number_applied_later() {
+        let files = "a.1\na.2 < a.1\na.1x < a.1";
+        check(&Case { now: "a.1 a.2 a.1x", target: "a.1 a.2", files, ..FILES }, "-a.1x");
+    }
+
+    #[test]
+    fn run_before_and_first_are_edges() {
+        let files = "user.1\nz.1 < user.__first__ before a.2\na.1\na.2 < a.1";
+        check(&Case { now: "a.1 user.1 z.1 a.2", target: "a.1", files, ..FILES }, "-a.2 -z.1 -user.1");
+    }
+
+    #[test]
+    fn a_squash_with_its_old_files() {
+        let files = "a.1
+            a.2 < a.1
+            a.1s replaces a.1 a.2
+            a.4 < a.1s";
+        check(&Case { now: "a.1 a.2 a.1s a.4", target: "a.1 a.2", files, ..FILES }, "-a.4 ~a.1s");
+        check(&Case { now: "a.1 a.2 a.1s a.4", target: "", files, ..FILES }, "-a.4 -a.1s");
+        check(&Case { now: "a.1 a.2 a.1s a.4", target: "a.1 a.2 a.1s", files, ..FILES }, "-a.4");
+    }
+
+    #[test]
+    fn a_squash_without_its_old_files() {
+        let files = "a.1s replaces a.1 a.2
+            a.4 < a.1s";
+        check(&Case { now: "a.1 a.2 a.1s a.4", target: "a.1 a.2", files, ..FILES }, "-a.4 ~a.1s");
+        check(&Case { now: "a.1 a.2 a.1s", target: "a.1", files, ..FILES }, "-a.2 ~a.1s !cannot-split");
+    }
+
+    #[test]
+    fn a_squash_whose_old_rows_were_pruned() {
+        let files = "a.1s\na.4 < a.1s";
+        let remembered = "a.1s replaces a.1 a.2";
+        let case = Case { now: "a.1s a.4", target: "a.1 a.2", files, remembered };
+        check(&case, "-a.4 ~a.1s +a.1 +a.2");
+        assert_eq!(make(&case).result, ids("a.1 a.2").into_iter().collect());
+        check(&Case { target: "", ..case }, "-a.4 -a.1s");
+    }
+
+    #[test]
+    fn a_part_of_a_squash_goes_by_its_own_file() {
+        let files = "a.1
+            a.2 < a.1
+            a.1s replaces a.1 a.2
+            b.1 < a.1s";
+        let case = Case { now: "a.1 a.2 a.1s b.1", target: "a.1", files, ..FILES };
+        check(&case, "-b.1 -a.2 ~a.1s");
+        assert_eq!(make(&case).kept, ids("a.1"));
+    }
+
+    #[test]
+    fn a_squash_and_more_in_one_release() {
+        let files = "a.1s replaces a.1 a.2 a.3
+            a.4 < a.1s
+            a.5 < a.4";
+        let before = "a.1 a.2 a.3 a.1s a.4";
+        check(&Case { now: &format!("{before} a.5"), target: before, files, ..FILES }, "-a.5");
+    }
+
+    #[test]
+    fn irreversible_operations_are_named_all_of_them() {
+        let files = "a.1
+            a.2 < a.1 irreversible RunSQL RunPython
+            b.1 < a.2";
+        let case = Case { now: "a.1 a.2 b.1", target: "a.1", files, ..FILES };
+        check(&case, "-b.1 -a.2 !irreversible !irreversible");
+        assert_eq!(make(&case).blockers[0].to_string(), "a.2 cannot be undone: RunSQL is irreversible");
+    }
+
+    #[test]
+    fn a_missing_file_is_found_before_anything_runs() {
+        check(&Case { now: "a.1 old.1", target: "a.1", files: "a.1", ..FILES }, "-old.1 !missing-file");
+        let remembered = "old.1 < a.1";
+        check(&Case { now: "a.1 old.1", target: "a.1", files: "a.1", remembered }, "-old.1 !missing-file");
+    }
+
+    #[test]
+    fn an_app_that_only_the_release_had() {
+        check(&Case { now: "a.1", target: "a.1 old.1", files: "a.1", ..FILES }, "?not-applied");
+    }
+
+    #[test]
+    fn a_dependency_that_was_added_to_an_applied_migration() {
+        let files = "a.1\na.2 < a.1 b.1\nb.1";
+        let case = Case { now: "a.1 a.2 b.1", target: "a.1 a.2", files, ..FILES };
+        check(&case, "-b.1 !inconsistent");
+        assert_eq!(
+            make(&case).blockers[0].to_string(),
+            "b.1 must be undone, and a.2, which stays, depends on it"
+        );
+    }
+
+    #[test]
+    fn what_stays_without_a_file_still_holds_its_parents() {
+        let case = Case {
+            now: "a.1 a.2 old.1",
+            target: "a.1 old.1",
+            files: "a.1\na.2 < a.1",
+            remembered: "old.1 < a.2",
+        };
+        check(&case, "-a.2 !inconsistent");
+    }
+
+    #[test]
+    fn our_own_migrations_are_never_undone() {
+        let files = "django_rollback.1\ndjango_rollback.2 < django_rollback.1\na.1";
+        let case = Case {
+            now: "django_rollback.1 django_rollback.2 a.1",
+            target: "django_rollback.1",
+            files,
+            ..FILES
+        };
+        check(&case, "-a.1");
+        assert_eq!(make(&case).result, ids("django_rollback.1 django_rollback.2").into_iter().collect());
+        assert_eq!(make(&case).kept, ids("django_rollback.1 django_rollback.2"));
+    }
+
+    #[test]
+    fn a_step_outside_transactions_is_said() {
+        check(
+            &Case { now: "a.1 a.2", target: "a.1", files: "a.1\na.2 < a.1 nonatomic", ..FILES },
+            "-a.2 ?not-atomic",
+        );
+    }
+
+    #[test]
+    fn without_django_what_is_remembered_decides() {
+        let remembered = "a.1\na.2 < a.1 irreversible RunSQL\nb.1 < a.2";
+        check(&Case { now: "b.1 a.1 a.2", target: "a.1", remembered, ..FILES }, "-b.1 -a.2 !irreversible");
+        check(&Case { now: "a.1 a.2 a.3", target: "a.1", ..FILES }, "-a.3 -a.2 ?order-unknown");
+    }
+
+    #[test]
+    fn files_that_are_not_applied_play_no_part() {
+        check(
+            &Case { now: "a.1 a.2", target: "a.1", files: "a.1\na.2 < a.1\na.3 < a.2\nc.1", ..FILES },
+            "-a.2",
+        );
+    }
+
+    mod laws {
+        use proptest::prelude::*;
+
+        use super::*;
+
+        /// Files with edges only to earlier ones, and two applied sets that are closed under dependencies.
+        fn histories() -> impl Strategy<Value = (Vec<MigrationFacts>, AppliedSet, AppliedSet)> {
+            let file = (0..3usize, prop::collection::vec(any::<prop::sample::Index>(), 0..3));
+            (prop::collection::vec(file, 1..20), any::<u32>(), any::<u32>()).prop_map(
+                |(files, now, target)| {
+                    let mut facts: Vec<MigrationFacts> = Vec::new();
+                    for (number, (app, parents)) in files.into_iter().enumerate() {
+                        let mut fact = MigrationFacts::new(MigrationId::new(
+                            ["a", "b", "c"][app],
+                            format!("{number:02}"),
+                        ));
+                        if number > 0 {
+                            fact.dependencies =
+                                parents.iter().map(|parent| facts[parent.index(number)].id.clone()).collect();
+                        }
+                        facts.push(fact);
+                    }
+                    let now = closed(&facts, now);
+                    let target = closed(&facts, target);
+                    (facts, now, target)
+                },
+            )
+        }
+
+        fn closed(facts: &[MigrationFacts], mask: u32) -> AppliedSet {
+            let mut set = BTreeSet::new();
+            for (number, fact) in facts.iter().enumerate() {
+                if mask >> number & 1 == 1 && fact.dependencies.iter().all(|parent| set.contains(parent)) {
+                    set.insert(fact.id.clone());
+                }
+            }
+            set.into_iter().collect()
+        }
+
+        proptest! {
+            #[test]
+            fn steps_are_the_difference_children_first((facts, now, target) in histories()) {
+                let rows: Vec<AppliedRow> =
+                    now.iter().cloned().zip(1..).map(|(migration, id)| AppliedRow { id, migration }).collect();
+                let project = ProjectFacts { migrations: facts, ..ProjectFacts::default() };
+                let situation =
+                    Situation { now: &rows, target: &target, on_disk: Some(&project), remembered: &[], own_app: "none" };
+                let plan = plan(&situation);
+                prop_assert_eq!(&plan.blockers, &vec![]);
+                let undone: BTreeSet<&MigrationId> = plan.steps.iter().map(|step| &step.migration).collect();
+                prop_assert_eq!(&undone, &now.minus(&target).collect());
+                let mut applied: BTreeSet<&MigrationId> = now.iter().collect();
+                for step in &plan.steps {
+                    applied.remove(&step.migration);
+                    let orphan = project.migrations.iter().find(|fact| {
+                        applied.contains(&fact.id) && fact.dependencies.contains(&step.migration)
+                    });
+                    prop_assert!(orphan.is_none(), "{} goes before {:?}", step.migration, orphan);
+                }
+                prop_assert!(plan.kept.iter().all(|kept| applied.contains(kept)));
+                prop_assert_eq!(plan.kept.len(), applied.len());
+            }
+        }
+    }
+}
