@@ -1,0 +1,197 @@
+//! Everything that can go wrong in a use case, each with the next step for the user.
+
+use rollback_core::{CommitId, MigrationId, SelectError, StoredSetError};
+
+use crate::ports::{DatabaseError, DatabaseErrorKind, RepositoryError};
+use crate::source::SourceError;
+
+/// A use case that ended without doing what was asked. Unless it says otherwise, nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EngineError {
+    /// The database, or the way to it, failed.
+    #[error("{database}: {error}")]
+    Database {
+        /// How the database is called.
+        database: String,
+        /// Its own words.
+        error: DatabaseError,
+    },
+    /// There is no table `django_migrations`.
+    #[error("{database} has no table django_migrations")]
+    NoMigrationsTable {
+        /// How the database is called.
+        database: String,
+    },
+    /// Our own tables are not there, or as 0.4.0 left them.
+    #[error("the tables of django-rollback are missing in {database}: {migration} is not applied")]
+    NotInstalled {
+        /// How the database is called.
+        database: String,
+        /// The first of our migrations that is missing.
+        migration: MigrationId,
+    },
+    /// A newer version than this one made the tables.
+    #[error(
+        "a newer django-rollback made the tables in {database}: {migration} is applied, and this version does not know it"
+    )]
+    NewerTables {
+        /// How the database is called.
+        database: String,
+        /// The migration that is not known here.
+        migration: MigrationId,
+    },
+    /// A row of ours that does not hold what we write.
+    #[error("{what} in {database} is damaged: {reason}")]
+    Damaged {
+        /// How the database is called.
+        database: String,
+        /// Which row.
+        what: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A stored set that a newer version wrote, or whose bytes changed.
+    #[error("the stored set of release {release} cannot be used: {error}")]
+    StoredSet {
+        /// The release.
+        release: CommitId,
+        /// What is wrong with it.
+        error: StoredSetError,
+    },
+    /// No single release answers to what the user asked for.
+    #[error(transparent)]
+    Select(#[from] SelectError),
+    /// The commit of this deploy is not known.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The git repository cannot be read.
+    #[error(transparent)]
+    Repository(#[from] RepositoryError),
+    /// Django's loader could not tell about the project's migrations.
+    #[error("cannot load the project's migrations: {0}")]
+    Project(String),
+    /// Another save or rollback is at work.
+    #[error("another save or rollback holds the lock in {database}")]
+    Locked {
+        /// How the database is called.
+        database: String,
+    },
+    /// What is applied changed between the plan and its execution.
+    #[error("migrations were applied or undone, or a release was saved, since this plan was made")]
+    Stale,
+    /// The plan has blockers.
+    #[error("the rollback cannot run: {blockers} {things} in the way", things = if *.blockers == 1 { "thing is" } else { "things are" })]
+    Blocked {
+        /// How many blockers it has.
+        blockers: usize,
+    },
+    /// A step failed, and everything was taken back.
+    #[error("{step} could not be undone, and everything is as it was before: {reason}")]
+    Failed {
+        /// What was being done.
+        step: String,
+        /// What Django or the database said.
+        reason: String,
+    },
+    /// A step failed after others had been made permanent.
+    #[error("stopped after {done} of {total} steps: {step} could not be undone: {reason}")]
+    Stopped {
+        /// What was being done.
+        step: String,
+        /// What Django or the database said.
+        reason: String,
+        /// How many steps are permanent.
+        done: usize,
+        /// How many there are.
+        total: usize,
+    },
+    /// After all steps the rows of `django_migrations` were not those of the target.
+    #[error(
+        "after all steps django_migrations did not hold what the plan promised, and everything is as it was before: {difference}"
+    )]
+    WrongResult {
+        /// The first differences.
+        difference: String,
+    },
+}
+
+impl EngineError {
+    /// Whether some steps are permanent although not all are.
+    pub fn is_partial(&self) -> bool {
+        matches!(self, Self::Stopped { .. })
+    }
+
+    /// What to do next, where that is known.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Database { error, .. } => return database_hint(error.kind).map(str::to_owned),
+            Self::NoMigrationsTable { .. } => {
+                "check that this is the application's database; if it is, run `manage.py migrate` first"
+            }
+            Self::NotInstalled { .. } => {
+                "run `manage.py migrate django_rollback` with this version installed"
+            }
+            Self::NewerTables { .. } => "use the version of django-rollback that the newer release has",
+            Self::Damaged { .. } | Self::StoredSet { .. } => {
+                "the row was changed from outside: restore it from a backup of the database, or go back to \
+                 another release"
+            }
+            Self::Select(error) => return select_hint(error),
+            Self::Source(error) => return error.hint(),
+            Self::Repository(error) => return error.hint.clone(),
+            Self::Project(_) => "`manage.py showmigrations` shows the same failure with its traceback",
+            Self::Locked { .. } => {
+                "wait until it has ended and run this again; `history` shows what was done"
+            }
+            Self::Stale => "nothing was changed: look at the plan again, then run it again",
+            Self::Blocked { .. } => "nothing was changed: each blocker above says the way out",
+            Self::Failed { .. } => "nothing was changed: mend the cause, then run this again",
+            Self::Stopped { .. } => {
+                "the steps that are done are recorded: mend the cause, then run the same command again, which goes \
+                 on from here; `status` shows where the database is"
+            }
+            Self::WrongResult { .. } => {
+                "something else wrote to django_migrations meanwhile (a RunPython, a signal receiver): look there"
+            }
+        };
+        Some(hint.to_owned())
+    }
+}
+
+fn database_hint(kind: DatabaseErrorKind) -> Option<&'static str> {
+    match kind {
+        DatabaseErrorKind::Unreachable => {
+            Some("check the host, the port, the database's name and the password")
+        }
+        DatabaseErrorKind::PermissionDenied => {
+            Some("connect as the role that runs `migrate`: it owns the tables and may write to them")
+        }
+        DatabaseErrorKind::ReadOnly => {
+            Some("connect to the primary: a replica or a read-only file takes no writes")
+        }
+        DatabaseErrorKind::Busy => {
+            Some("another session holds a lock: wait until it has ended and run this again")
+        }
+        DatabaseErrorKind::MissingTable => {
+            Some("run `manage.py migrate django_rollback` with this version installed")
+        }
+        DatabaseErrorKind::Duplicate | DatabaseErrorKind::Other => None,
+    }
+}
+
+fn select_hint(error: &SelectError) -> Option<String> {
+    Some(match error {
+        SelectError::NoRelease => {
+            "run `manage.py save_migrations_state` after `migrate` in each deploy; `import` of older releases comes \
+             with a later version"
+                .to_owned()
+        }
+        SelectError::NoPrevious { .. } => {
+            "name the release with `-c COMMIT` or `-t TAG`; `list` shows the saved ones".to_owned()
+        }
+        SelectError::UnknownCommit { .. } | SelectError::UnknownTag { .. } | SelectError::TagNotSaved { .. } => {
+            "`list` shows the saved releases".to_owned()
+        }
+        SelectError::AmbiguousCommit { candidates, .. } => format!("give more digits: {}", candidates.join(", ")),
+    })
+}

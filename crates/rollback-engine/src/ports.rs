@@ -1,0 +1,192 @@
+//! What the engine needs from outside: a database, a repository, and something that can undo a migration.
+//!
+//! A door supplies each of them. The engine owns every SQL statement and every rule; an adaptor only carries
+//! statements, hashes and steps across.
+
+use std::path::PathBuf;
+
+use rollback_core::{CommitId, MigrationId, Plan, ProjectFacts, Step};
+
+/// The SQL that a database speaks, where the two differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// SQLite 3.35 or newer.
+    Sqlite,
+    /// PostgreSQL 12 or newer.
+    Postgres,
+}
+
+/// One value in a row or a parameter. The engine's statements use no other types: times travel as text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// SQL's `NULL`.
+    Null,
+    /// Any integer, and booleans as 0 and 1.
+    Int(i64),
+    /// Any text.
+    Text(String),
+}
+
+/// One row, its values in the order of the statement's columns.
+pub type Row = Vec<Value>;
+
+/// What a transaction is for, which decides how it begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Rows of our own tables are written. SQLite: `BEGIN IMMEDIATE`.
+    Records,
+    /// Tables change. As `Records`, and on SQLite foreign keys are off before it begins, as Django's schema
+    /// editor needs it.
+    Schema,
+}
+
+/// A connection to the application's database.
+///
+/// Statements are written with `$1`, `$2`, … each used once and in order; a `%` stands for itself.
+pub trait Database {
+    /// Which SQL it speaks.
+    fn dialect(&self) -> Dialect;
+
+    /// How to name it to a person, never with a password: `the PostgreSQL database "shop" on db.example:5432`.
+    fn name(&self) -> String;
+
+    /// Runs a statement and returns its rows.
+    fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>, DatabaseError>;
+
+    /// Runs a statement and returns how many rows it changed.
+    fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64, DatabaseError>;
+
+    /// Begins a transaction. The engine never begins one inside another.
+    fn begin(&mut self, purpose: Purpose) -> Result<(), DatabaseError>;
+
+    /// Makes everything since `begin` permanent.
+    fn commit(&mut self) -> Result<(), DatabaseError>;
+
+    /// Takes everything since `begin` back.
+    fn rollback(&mut self) -> Result<(), DatabaseError>;
+}
+
+/// A failure that the database or the way to it reported.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct DatabaseError {
+    /// What kind of failure it is, as far as the engine tells kinds apart.
+    pub kind: DatabaseErrorKind,
+    /// The database's own words in one line, without row contents and without a password.
+    pub message: String,
+}
+
+/// The kinds of failure that have an answer of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DatabaseErrorKind {
+    /// No connection: wrong host, no such database, no such file, password refused.
+    Unreachable,
+    /// A table that the statement names is not there.
+    MissingTable,
+    /// The role or the file's mode does not allow it.
+    PermissionDenied,
+    /// The server is a replica or the file can only be read.
+    ReadOnly,
+    /// Another session holds what the statement needs.
+    Busy,
+    /// A second row with the same key.
+    Duplicate,
+    /// Anything else.
+    Other,
+}
+
+impl DatabaseError {
+    /// A failure in the database's own words. Only the first line is kept, without PostgreSQL's `DETAIL`: that
+    /// one carries row contents.
+    pub fn new(kind: DatabaseErrorKind, message: &str) -> Self {
+        let line = message.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("no message");
+        Self { kind, message: line.to_owned() }
+    }
+
+    /// A failure that PostgreSQL reported with this SQLSTATE
+    /// (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
+    pub fn from_sqlstate(code: &str, message: &str) -> Self {
+        use DatabaseErrorKind as Kind;
+        let kind = match code {
+            "42P01" | "3F000" => Kind::MissingTable,
+            "42501" => Kind::PermissionDenied,
+            "25006" => Kind::ReadOnly,
+            "55P03" | "40P01" | "40001" => Kind::Busy,
+            "23505" => Kind::Duplicate,
+            "28000" | "28P01" | "3D000" => Kind::Unreachable,
+            _ if code.starts_with("08") || code.starts_with("57P") || code == "53300" => Kind::Unreachable,
+            _ => Kind::Other,
+        };
+        Self::new(kind, message)
+    }
+
+    /// A failure that SQLite reported with this primary result code (<https://www.sqlite.org/rescode.html>).
+    pub fn from_sqlite_code(code: i32, message: &str) -> Self {
+        use DatabaseErrorKind as Kind;
+        let kind = match code & 0xff {
+            _ if message.starts_with("no such table") => Kind::MissingTable,
+            3 | 23 => Kind::PermissionDenied,
+            5 | 6 => Kind::Busy,
+            8 => Kind::ReadOnly,
+            14 | 26 => Kind::Unreachable,
+            19 if message.contains("UNIQUE") => Kind::Duplicate,
+            _ => Kind::Other,
+        };
+        Self::new(kind, message)
+    }
+}
+
+/// What can undo migrations: Django's own executor, behind a door that has Django.
+///
+/// A failure is a sentence in Django's or the project's own words, without row contents.
+pub trait Runner {
+    /// What Django's loader finds in the project.
+    fn facts(&mut self) -> Result<ProjectFacts, String>;
+
+    /// Gets ready for these steps: loads the migrations, builds the states, sends `pre_migrate`. Called inside the
+    /// transaction, where there is one around all steps.
+    fn prepare(&mut self, plan: &Plan) -> Result<(), String>;
+
+    /// Undoes one migration. Its row stays: the engine removes it.
+    fn undo(&mut self, step: &Step) -> Result<(), String>;
+
+    /// Sends `post_migrate`. What its receivers could not do comes back as sentences: by then the migrations are
+    /// undone, and a receiver is no reason to keep the database at the newer release.
+    fn finish(&mut self) -> Result<Vec<String>, String>;
+}
+
+/// Watches a rollback.
+pub trait Observer {
+    /// A step begins.
+    fn step_begins(&mut self, step: &Step);
+
+    /// It is done.
+    fn step_ends(&mut self, step: &Step);
+
+    /// It failed, and with it the rollback.
+    fn step_failed(&mut self, migration: &MigrationId);
+}
+
+/// A git repository, as far as a release needs it.
+pub trait Repository {
+    /// The folder that holds the work tree, or the bare repository itself.
+    fn root(&self) -> PathBuf;
+
+    /// The commit that is checked out; `None` in a repository without a commit.
+    fn head(&self) -> Result<Option<CommitId>, RepositoryError>;
+
+    /// Every tag that leads to a commit, with that commit, in the order of the tags' names.
+    fn tags(&self) -> Result<Vec<(String, CommitId)>, RepositoryError>;
+}
+
+/// A repository that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("cannot read the git repository at {path}: {reason}")]
+pub struct RepositoryError {
+    /// Where the repository is.
+    pub path: String,
+    /// What is wrong with it, in one line.
+    pub reason: String,
+    /// What to do about it, where that is known.
+    pub hint: Option<String>,
+}

@@ -1,0 +1,166 @@
+//! Reading releases: the list, one of them, and where the database stands against them.
+
+use rollback_core::graph::Graph;
+use rollback_core::legacy::{self, Uncertain};
+use rollback_core::{AppliedRow, AppliedSet, CommitId, MigrationFacts, MigrationId, Release, Target, select};
+
+use crate::error::EngineError;
+use crate::ports::Database;
+use crate::store::{RecordedOperation, SetSource, Store, StoredRelease};
+
+/// A line of the list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedRelease {
+    /// The release.
+    pub release: Release,
+    /// How many migrations were applied; `None` where that is not certain (saved by 0.4.0).
+    pub migrations: Option<usize>,
+}
+
+/// One release with all it holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShownRelease {
+    /// The release.
+    pub release: Release,
+    /// Whether it is the current one.
+    pub current: bool,
+    /// What was applied, or why that is not certain.
+    pub applied: Result<AppliedSet, Uncertain>,
+    /// The release that was saved before it.
+    pub previous: Option<Release>,
+}
+
+/// Where the database stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// The current release.
+    pub current: Release,
+    /// How many migrations are applied.
+    pub applied: usize,
+    /// Applied now, and not when the current release was saved.
+    pub ahead: Vec<MigrationId>,
+    /// Applied when the current release was saved, and not now.
+    pub missing: Vec<MigrationId>,
+}
+
+/// The saved releases, newest first. The first is the current one.
+pub fn list(database: &mut dyn Database) -> Result<Vec<ListedRelease>, EngineError> {
+    let mut store = Store::open(database)?;
+    let releases = store.releases()?;
+    let rows = match releases.iter().any(|release| matches!(release.set, SetSource::Original { .. })) {
+        true => store.applied_rows()?,
+        false => Vec::new(),
+    };
+    releases.into_iter().map(|release| listed(release, &rows)).collect()
+}
+
+fn listed(stored: StoredRelease, rows: &[AppliedRow]) -> Result<ListedRelease, EngineError> {
+    let migrations = match &stored.set {
+        SetSource::Stored { size, .. } => size.and_then(|size| usize::try_from(size).ok()),
+        SetSource::Original { newest_per_app } => {
+            legacy::rebuild(newest_per_app, rows, None).ok().map(|set| set.len())
+        }
+    };
+    Ok(ListedRelease { release: stored.release, migrations })
+}
+
+/// One release, the current one unless another is named.
+pub fn show(database: &mut dyn Database, target: Option<&Target>) -> Result<ShownRelease, EngineError> {
+    let mut store = Store::open(database)?;
+    let stored = store.releases()?;
+    let releases: Vec<Release> = stored.iter().map(|stored| stored.release.clone()).collect();
+    let id = match target {
+        Some(target) => select(target, &releases)?.0.id,
+        None => releases.first().map(|release| release.id).ok_or(rollback_core::SelectError::NoRelease)?,
+    };
+    let place = stored.iter().position(|stored| stored.release.id == id).unwrap_or_default();
+    let rows = store.applied_rows()?;
+    Ok(ShownRelease {
+        release: stored[place].release.clone(),
+        current: place == 0,
+        applied: applied_at(&mut store, &stored[place], &rows)?,
+        previous: releases.get(place + 1).cloned(),
+    })
+}
+
+/// Compares what is applied with the current release.
+pub fn status(database: &mut dyn Database) -> Result<Status, EngineError> {
+    let mut store = Store::open(database)?;
+    let stored = store.releases()?;
+    let current = stored.first().ok_or(rollback_core::SelectError::NoRelease)?;
+    let rows = store.applied_rows()?;
+    let now = AppliedSet::of_rows(&rows);
+    let then = applied_at(&mut store, current, &rows)?.unwrap_or_else(|_| now.clone());
+    Ok(Status {
+        current: current.release.clone(),
+        applied: now.len(),
+        ahead: now.minus(&then).cloned().collect(),
+        missing: then.minus(&now).cloned().collect(),
+    })
+}
+
+/// The last operations, newest first.
+pub fn history(database: &mut dyn Database, limit: u32) -> Result<Vec<RecordedOperation>, EngineError> {
+    Store::open(database)?.operations(limit)
+}
+
+/// What was applied at a release: read, or for one of 0.4.0 rebuilt where that is certain.
+pub(crate) fn applied_at(
+    store: &mut Store<'_>,
+    stored: &StoredRelease,
+    rows: &[AppliedRow],
+) -> Result<Result<AppliedSet, Uncertain>, EngineError> {
+    match &stored.set {
+        SetSource::Stored { hash, .. } => store.applied_set(&stored.release.commit, hash).map(Ok),
+        SetSource::Original { newest_per_app } => {
+            let remembered = store.remembered()?;
+            Ok(rebuild(newest_per_app, rows, &remembered))
+        }
+    }
+}
+
+/// Gives every release of 0.4.0 its set while the rows still tell it: each later `migrate` could blur them.
+pub(crate) fn adopt(
+    store: &mut Store<'_>,
+    rows: &[AppliedRow],
+    remembered: &[MigrationFacts],
+) -> Result<(), EngineError> {
+    for stored in store.releases()? {
+        if let SetSource::Original { newest_per_app } = &stored.set
+            && let Ok(set) = rebuild(newest_per_app, rows, remembered)
+        {
+            let hash = store.put_set(&set)?;
+            store.adopt_release(stored.release.id, &hash)?;
+        }
+    }
+    Ok(())
+}
+
+fn rebuild(
+    newest_per_app: &str,
+    rows: &[AppliedRow],
+    remembered: &[MigrationFacts],
+) -> Result<AppliedSet, Uncertain> {
+    let facts: Vec<&MigrationFacts> = remembered.iter().collect();
+    let graph = Graph::build(&facts, &Default::default(), &Default::default());
+    legacy::rebuild(newest_per_app, rows, Some(&graph))
+}
+
+pub(crate) fn hash_of(stored: &StoredRelease) -> Option<&str> {
+    match &stored.set {
+        SetSource::Stored { hash, .. } => Some(hash),
+        SetSource::Original { .. } => None,
+    }
+}
+
+/// The tags of each release: those saved with it, and those that git has for its commit now, unless another release
+/// was saved under them.
+pub fn with_git_tags(releases: &mut [ListedRelease], in_git: &[(String, CommitId)]) {
+    let saved: Vec<String> = releases.iter().flat_map(|listed| listed.release.tags.iter().cloned()).collect();
+    for listed in releases {
+        let commit = &listed.release.commit;
+        let more = in_git.iter().filter(|(tag, target)| target == commit && !saved.contains(tag));
+        listed.release.tags.extend(more.map(|(tag, _)| tag.clone()));
+        listed.release.tags.sort();
+    }
+}

@@ -1,0 +1,245 @@
+//! Saving a release: recording which migrations belong to the deployed commit.
+
+use std::thread;
+use std::time::Duration;
+
+use rollback_core::legacy::newest_per_app;
+use rollback_core::{AppliedRow, AppliedSet, CommitId, MigrationId, Release};
+
+use crate::error::EngineError;
+use crate::ports::{Database, Purpose, Runner};
+use crate::releases;
+use crate::store::{APP_LABEL, NewRelease, Operation, SetSource, Store, StoredRelease};
+use crate::{Actor, VERSION};
+
+/// What to save.
+#[derive(Clone, Copy, Debug)]
+pub struct SaveRequest<'a> {
+    /// The deployed commit.
+    pub commit: &'a CommitId,
+    /// Its tags.
+    pub tags: &'a [String],
+    /// Who saves it.
+    pub actor: &'a Actor,
+}
+
+/// What a save came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Saved {
+    /// The release.
+    pub release: Release,
+    /// What is applied now.
+    pub applied: AppliedSet,
+    /// What the save did.
+    pub outcome: SaveOutcome,
+    /// The release before it in the list, if there is one.
+    pub previous: Option<Release>,
+}
+
+/// What a save did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SaveOutcome {
+    /// A new release is at the end of the list.
+    Created,
+    /// It was saved already, with the same migrations and tags.
+    Unchanged,
+    /// It was saved already, and now has other migrations or more tags.
+    Updated {
+        /// Migrations that it did not have.
+        added: Vec<MigrationId>,
+        /// Migrations that it had.
+        removed: Vec<MigrationId>,
+        /// Tags that it did not have.
+        tags: Vec<String>,
+    },
+    /// It was saved already and is not the newest release: nothing was changed.
+    NotNewest {
+        /// The newest release.
+        newest: Release,
+        /// Whether what is applied now is what was applied when this commit was saved.
+        same_set: bool,
+    },
+}
+
+/// How often a save tries for the lock before it gives up, and how long it waits between: 10 s in all. Pods that
+/// start together all save, and each is done in a moment.
+const LOCK_TRIES: u32 = 100;
+const LOCK_PAUSE: Duration = Duration::from_millis(100);
+
+/// Saves a release. Saving the same again changes nothing.
+///
+/// A `runner`, where there is one, is asked for the facts about migrations of which the database remembers none yet.
+pub fn save(
+    database: &mut dyn Database,
+    runner: Option<&mut (dyn Runner + 'static)>,
+    request: &SaveRequest<'_>,
+) -> Result<Saved, EngineError> {
+    let mut store = Store::open(database)?;
+    let rows = store.applied_rows()?;
+    let unknown = match runner {
+        Some(runner) => facts_to_remember(&mut store, runner, &rows)?,
+        None => Vec::new(),
+    };
+    let known = store.releases()?;
+    let legacy = known.iter().any(|release| matches!(release.set, SetSource::Original { .. }));
+    let first_look = decide(&mut store, request, &rows, &known)?;
+    if unknown.is_empty()
+        && !legacy
+        && matches!(first_look, SaveOutcome::Unchanged | SaveOutcome::NotNewest { .. })
+    {
+        return Ok(saved(request, &rows, &known, first_look));
+    }
+    begin(&mut store)?;
+    let written = write(&mut store, request, &unknown);
+    match written {
+        Ok(saved) => store.commit().map(|()| saved),
+        Err(error) => {
+            store.rollback_quietly();
+            Err(error)
+        }
+    }
+}
+
+fn begin(store: &mut Store<'_>) -> Result<(), EngineError> {
+    for _ in 1..LOCK_TRIES {
+        match store.begin_locked(Purpose::Records) {
+            Err(EngineError::Locked { .. }) => thread::sleep(LOCK_PAUSE),
+            done => return done,
+        }
+    }
+    store.begin_locked(Purpose::Records)
+}
+
+/// Under the lock: looks again, then writes.
+fn write(
+    store: &mut Store<'_>,
+    request: &SaveRequest<'_>,
+    unknown: &[rollback_core::MigrationFacts],
+) -> Result<Saved, EngineError> {
+    for facts in unknown {
+        store.put_capsule(facts)?;
+    }
+    let rows = store.applied_rows()?;
+    let remembered = store.remembered()?;
+    releases::adopt(store, &rows, &remembered)?;
+    let known = store.releases()?;
+    let outcome = decide(store, request, &rows, &known)?;
+    let applied = AppliedSet::of_rows(&rows);
+    match &outcome {
+        SaveOutcome::Unchanged | SaveOutcome::NotNewest { .. } => {}
+        SaveOutcome::Created => {
+            let set = store.put_set(&applied)?;
+            store.insert_release(&new_release(request.commit, request.tags, &set, &rows))?;
+            store.append_operation(&operation(request, request.tags, &known, set))?;
+        }
+        SaveOutcome::Updated { .. } => {
+            let set = store.put_set(&applied)?;
+            let tags = all_tags(&known[0].release.tags, request.tags);
+            store.update_release(known[0].release.id, &new_release(request.commit, &tags, &set, &rows))?;
+            store.append_operation(&operation(request, &tags, &known, set))?;
+        }
+    }
+    let known = store.releases()?;
+    Ok(saved(request, &rows, &known, outcome))
+}
+
+fn new_release<'a>(
+    commit: &'a CommitId,
+    tags: &'a [String],
+    set: &'a str,
+    rows: &[AppliedRow],
+) -> NewRelease<'a> {
+    NewRelease { commit, tags, set, newest_per_app: newest_per_app(rows) }
+}
+
+/// What saving comes to, given what is there.
+fn decide(
+    store: &mut Store<'_>,
+    request: &SaveRequest<'_>,
+    rows: &[AppliedRow],
+    known: &[StoredRelease],
+) -> Result<SaveOutcome, EngineError> {
+    let Some(place) = known.iter().position(|release| release.release.commit == *request.commit) else {
+        return Ok(SaveOutcome::Created);
+    };
+    let applied = AppliedSet::of_rows(rows);
+    let same_set =
+        matches!(&known[place].set, SetSource::Stored { hash, .. } if *hash == applied.encode().hash);
+    if place > 0 {
+        return Ok(SaveOutcome::NotNewest { newest: known[0].release.clone(), same_set });
+    }
+    let had = &known[0].release.tags;
+    let tags: Vec<String> = request.tags.iter().filter(|tag| !had.contains(tag)).cloned().collect();
+    if same_set && tags.is_empty() {
+        return Ok(SaveOutcome::Unchanged);
+    }
+    let before = releases::applied_at(store, &known[0], rows)?.unwrap_or_default();
+    Ok(SaveOutcome::Updated {
+        added: applied.minus(&before).cloned().collect(),
+        removed: before.minus(&applied).cloned().collect(),
+        tags,
+    })
+}
+
+fn all_tags(had: &[String], more: &[String]) -> Vec<String> {
+    let mut tags: Vec<String> = had.iter().chain(more).cloned().collect();
+    tags.sort();
+    tags.dedup();
+    tags
+}
+
+fn saved(
+    request: &SaveRequest<'_>,
+    rows: &[AppliedRow],
+    known: &[StoredRelease],
+    outcome: SaveOutcome,
+) -> Saved {
+    let place =
+        known.iter().position(|release| release.release.commit == *request.commit).unwrap_or_default();
+    Saved {
+        release: known[place].release.clone(),
+        applied: AppliedSet::of_rows(rows),
+        outcome,
+        previous: known.get(place + 1).map(|release| release.release.clone()),
+    }
+}
+
+fn operation(request: &SaveRequest<'_>, tags: &[String], known: &[StoredRelease], set: String) -> Operation {
+    let before = known.first();
+    Operation {
+        kind: "save".to_owned(),
+        outcome: "done".to_owned(),
+        from: before.map(|release| release.release.commit.clone()),
+        to: Some(request.commit.clone()),
+        tags: tags.to_vec(),
+        from_set: before.and_then(|release| releases::hash_of(release).map(str::to_owned)),
+        to_set: Some(set),
+        steps: Vec::new(),
+        steps_done: 0,
+        releases_removed: Vec::new(),
+        failed_step: None,
+        user: request.actor.user.clone(),
+        host: request.actor.host.clone(),
+        version: VERSION.to_owned(),
+    }
+}
+
+/// Facts about applied migrations that have no capsule yet. The loader is asked only when there are such.
+fn facts_to_remember(
+    store: &mut Store<'_>,
+    runner: &mut dyn Runner,
+    rows: &[AppliedRow],
+) -> Result<Vec<rollback_core::MigrationFacts>, EngineError> {
+    let known = store.remembered_ids()?;
+    let unknown: AppliedSet = rows
+        .iter()
+        .map(|row| &row.migration)
+        .filter(|id| id.app != APP_LABEL && !known.contains(id))
+        .cloned()
+        .collect();
+    if unknown.is_empty() {
+        return Ok(Vec::new());
+    }
+    let project = runner.facts().map_err(EngineError::Project)?;
+    Ok(project.migrations.into_iter().filter(|facts| unknown.contains(&facts.id)).collect())
+}

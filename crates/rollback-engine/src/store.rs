@@ -1,0 +1,470 @@
+//! Our tables, and Django's `django_migrations`, as the engine reads and writes them: every SQL statement is here.
+
+use rollback_core::{AppliedRow, AppliedSet, CommitId, MigrationFacts, MigrationId, Release, StoredSet};
+use serde::{Deserialize, Serialize};
+
+use crate::error::EngineError;
+use crate::ports::{Database, DatabaseError, DatabaseErrorKind, Dialect, Purpose, Row, Value};
+
+/// The app label under which our tables and migrations stand.
+pub const APP_LABEL: &str = "django_rollback";
+
+/// Our own migrations, oldest first. One that is applied and not named here comes from a newer version.
+pub const OWN_MIGRATIONS: &[&str] = &["0001_initial", "0002_releases"];
+
+/// A release as its row says it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredRelease {
+    /// The part that everybody shows.
+    pub release: Release,
+    /// Where its applied set is.
+    pub set: SetSource,
+}
+
+/// Where the applied set of a release is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SetSource {
+    /// In our table of sets.
+    Stored {
+        /// Its content address.
+        hash: String,
+        /// How many migrations it has; `None` when the row is missing.
+        size: Option<i64>,
+    },
+    /// Nowhere: 0.4.0 saved the release, with the newest row of each app only.
+    Original {
+        /// The text of its column `migrations`.
+        newest_per_app: String,
+    },
+}
+
+/// What is written into history about one operation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Operation {
+    /// `save` or `rollback`.
+    pub kind: String,
+    /// `done`, `running`, `failed` (nothing was changed) or `stopped` (some steps are permanent).
+    pub outcome: String,
+    /// The commit of the release that was the current one before.
+    pub from: Option<CommitId>,
+    /// The commit that was saved, or gone back to.
+    pub to: Option<CommitId>,
+    /// Tags of `to`.
+    pub tags: Vec<String>,
+    /// Content address of the set that was applied before.
+    pub from_set: Option<String>,
+    /// Content address of the set that was applied after.
+    pub to_set: Option<String>,
+    /// The steps, as `app.name`, in order.
+    pub steps: Vec<String>,
+    /// How many steps are permanent.
+    pub steps_done: usize,
+    /// The releases that left the list, newest first.
+    pub releases_removed: Vec<CommitId>,
+    /// At which step it ended, for `failed` and `stopped`.
+    pub failed_step: Option<String>,
+    /// The user of the operating system.
+    pub user: String,
+    /// The host.
+    pub host: String,
+    /// The version of django-rollback.
+    pub version: String,
+}
+
+/// An operation with the values that the database gave it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RecordedOperation {
+    /// Its number: later ones are higher.
+    pub id: i64,
+    /// When, by the database's clock: RFC 3339, UTC.
+    pub at: String,
+    /// What was written.
+    #[serde(flatten)]
+    pub operation: Operation,
+}
+
+/// The tables behind a connection.
+pub struct Store<'d> {
+    database: &'d mut dyn Database,
+}
+
+type Result<T> = std::result::Result<T, EngineError>;
+
+impl<'d> Store<'d> {
+    /// Looks whether our tables are there and made by a version that this one understands.
+    pub fn open(database: &'d mut dyn Database) -> Result<Self> {
+        let mut store = Self { database };
+        let known = store.own_migrations()?;
+        if let Some(newer) = known.iter().find(|name| !OWN_MIGRATIONS.contains(&name.as_str())) {
+            let migration = MigrationId::new(APP_LABEL, newer.as_str());
+            return Err(EngineError::NewerTables { database: store.name(), migration });
+        }
+        if let Some(missing) = OWN_MIGRATIONS.iter().find(|name| !known.iter().any(|known| known == *name)) {
+            let migration = MigrationId::new(APP_LABEL, *missing);
+            return Err(EngineError::NotInstalled { database: store.name(), migration });
+        }
+        Ok(store)
+    }
+
+    /// How the database is called.
+    pub fn name(&self) -> String {
+        self.database.name()
+    }
+
+    fn own_migrations(&mut self) -> Result<Vec<String>> {
+        let sql = "SELECT name FROM django_migrations WHERE app = $1";
+        let rows = match self.database.query(sql, &[text(APP_LABEL)]) {
+            Err(error) if error.kind == DatabaseErrorKind::MissingTable => {
+                return Err(EngineError::NoMigrationsTable { database: self.name() });
+            }
+            rows => self.checked(rows)?,
+        };
+        rows.into_iter().map(|row| self.reader(row, "a row of django_migrations").text()).collect()
+    }
+
+    /// The rows of `django_migrations`, in the order of their ids.
+    pub fn applied_rows(&mut self) -> Result<Vec<AppliedRow>> {
+        let rows = self.query("SELECT id, app, name FROM django_migrations ORDER BY id", &[])?;
+        rows.into_iter()
+            .map(|row| {
+                let mut row = self.reader(row, "a row of django_migrations");
+                let id = row.int()?;
+                Ok(AppliedRow { id, migration: MigrationId::new(row.text()?, row.text()?) })
+            })
+            .collect()
+    }
+
+    /// The saved releases, newest first.
+    pub fn releases(&mut self) -> Result<Vec<StoredRelease>> {
+        let saved_at = time_as_text(self.database.dialect(), "s.\"timestamp\"");
+        let sql = format!(
+            "SELECT s.id, s.\"commit\", s.tags, {saved_at}, s.applied_set, a.size, \
+             CASE WHEN s.applied_set IS NULL THEN s.migrations END \
+             FROM django_rollback_appsstate s LEFT JOIN django_rollback_appliedset a ON a.hash = s.applied_set \
+             ORDER BY s.id DESC"
+        );
+        let rows = self.query(&sql, &[])?;
+        rows.into_iter().map(|row| self.release(row)).collect()
+    }
+
+    fn release(&self, row: Row) -> Result<StoredRelease> {
+        let mut row = self.reader(row, "a row of django_rollback_appsstate");
+        let id = row.int()?;
+        let commit = row.text()?;
+        row.what = format!("release {id}");
+        let commit = commit.parse().map_err(|error| row.damaged(&format!("{error}")))?;
+        let tags = row.optional_text()?.map_or(Ok(Vec::new()), |tags| row.json(&tags))?;
+        let release = Release { id, commit, tags, saved_at: row.optional_text()?.unwrap_or_default() };
+        let set = match (row.optional_text()?, row.optional_int()?, row.optional_text()?) {
+            (Some(hash), size, _) => SetSource::Stored { hash, size },
+            (None, _, newest) => SetSource::Original { newest_per_app: newest.unwrap_or_default() },
+        };
+        Ok(StoredRelease { release, set })
+    }
+
+    /// The applied set under this content address, checked against it.
+    pub fn applied_set(&mut self, release: &CommitId, hash: &str) -> Result<AppliedSet> {
+        let rows =
+            self.query("SELECT body FROM django_rollback_appliedset WHERE hash = $1", &[text(hash)])?;
+        let what = format!("the stored set of release {release}");
+        let Some(row) = rows.into_iter().next() else {
+            return Err(self.damaged(&what, "it is missing"));
+        };
+        let stored = StoredSet { hash: hash.to_owned(), body: self.reader(row, &what).text()? };
+        stored.decode().map_err(|error| EngineError::StoredSet { release: release.clone(), error })
+    }
+
+    /// What is remembered about migrations: of each, what was recorded last.
+    pub fn remembered(&mut self) -> Result<Vec<MigrationFacts>> {
+        let sql = "SELECT app, name, body FROM django_rollback_capsule WHERE id IN \
+                   (SELECT MAX(id) FROM django_rollback_capsule GROUP BY app, name) AND format = 1";
+        let rows = self.query(sql, &[])?;
+        rows.into_iter()
+            .map(|row| {
+                let mut row = self.reader(row, "a row of django_rollback_capsule");
+                let migration = MigrationId::new(row.text()?, row.text()?);
+                row.what = format!("the capsule of {migration}");
+                let body = row.text()?;
+                let facts: MigrationFacts = row.json(&body)?;
+                if facts.id == migration {
+                    Ok(facts)
+                } else {
+                    Err(row.damaged("it is about another migration"))
+                }
+            })
+            .collect()
+    }
+
+    /// Which migrations have a capsule.
+    pub fn remembered_ids(&mut self) -> Result<AppliedSet> {
+        let rows = self.query("SELECT DISTINCT app, name FROM django_rollback_capsule", &[])?;
+        rows.into_iter()
+            .map(|row| {
+                let mut row = self.reader(row, "a row of django_rollback_capsule");
+                Ok(MigrationId::new(row.text()?, row.text()?))
+            })
+            .collect()
+    }
+
+    /// The operations, newest first, at most `limit` of them.
+    pub fn operations(&mut self, limit: u32) -> Result<Vec<RecordedOperation>> {
+        let at = time_as_text(self.database.dialect(), "at");
+        let sql = format!("SELECT id, {at}, body FROM django_rollback_operation ORDER BY id DESC LIMIT $1");
+        let rows = self.query(&sql, &[Value::Int(limit.into())])?;
+        rows.into_iter()
+            .map(|row| {
+                let mut row = self.reader(row, "a row of django_rollback_operation");
+                let (id, at) = (row.int()?, row.optional_text()?.unwrap_or_default());
+                row.what = format!("operation {id}");
+                let body = row.text()?;
+                Ok(RecordedOperation { id, at, operation: row.json(&body)? })
+            })
+            .collect()
+    }
+
+    /// Begins a transaction and takes the one lock of saves and rollbacks in it, without waiting.
+    ///
+    /// A row lock, because a session's advisory lock is worth nothing behind a transaction pooler. In SQLite the
+    /// transaction itself is the lock.
+    pub fn begin_locked(&mut self, purpose: Purpose) -> Result<()> {
+        let begun = self.database.begin(purpose);
+        self.checked(begun).map_err(|error| self.busy_is_locked(error))?;
+        self.lock().inspect_err(|_| self.rollback_quietly())
+    }
+
+    fn lock(&mut self) -> Result<()> {
+        let sql = match self.database.dialect() {
+            Dialect::Sqlite => "SELECT id FROM django_rollback_lock WHERE id = 1",
+            Dialect::Postgres => "SELECT id FROM django_rollback_lock WHERE id = 1 FOR UPDATE NOWAIT",
+        };
+        let rows = self.query(sql, &[]).map_err(|error| self.busy_is_locked(error))?;
+        if rows.is_empty() {
+            return Err(self.damaged("the lock row of django_rollback_lock", "it is missing"));
+        }
+        Ok(())
+    }
+
+    fn busy_is_locked(&self, error: EngineError) -> EngineError {
+        match error {
+            EngineError::Database { error, .. } if error.kind == DatabaseErrorKind::Busy => {
+                EngineError::Locked { database: self.name() }
+            }
+            other => other,
+        }
+    }
+
+    /// Begins a transaction without the lock, for a step of a rollback that cannot be one transaction.
+    pub fn begin(&mut self, purpose: Purpose) -> Result<()> {
+        let begun = self.database.begin(purpose);
+        self.checked(begun)
+    }
+
+    /// Makes everything since the beginning permanent.
+    pub fn commit(&mut self) -> Result<()> {
+        let committed = self.database.commit();
+        self.checked(committed)
+    }
+
+    /// Takes everything since the beginning back. A failure here leaves nothing to do: the connection is gone, and
+    /// the database takes the transaction back by itself.
+    pub fn rollback_quietly(&mut self) {
+        let _ = self.database.rollback();
+    }
+
+    /// Adds a release at the end of the list.
+    pub fn insert_release(&mut self, release: &NewRelease<'_>) -> Result<()> {
+        let now = now(self.database.dialect());
+        let sql = format!(
+            "INSERT INTO django_rollback_appsstate (\"commit\", migrations, \"timestamp\", tags, applied_set) \
+             VALUES ($1, $2, {now}, $3, $4)"
+        );
+        let params = [
+            text(release.commit.as_str()),
+            text(&release.newest_per_app),
+            json(release.tags),
+            text(release.set),
+        ];
+        self.execute(&sql, &params)
+    }
+
+    /// Gives a release another set and other tags; its place in the list and its time stay.
+    pub fn update_release(&mut self, id: i64, release: &NewRelease<'_>) -> Result<()> {
+        let sql =
+            "UPDATE django_rollback_appsstate SET migrations = $1, tags = $2, applied_set = $3 WHERE id = $4";
+        let params = [text(&release.newest_per_app), json(release.tags), text(release.set), Value::Int(id)];
+        self.execute(sql, &params)
+    }
+
+    /// Gives a release of 0.4.0 the set that was rebuilt for it.
+    pub fn adopt_release(&mut self, id: i64, set: &str) -> Result<()> {
+        let sql =
+            "UPDATE django_rollback_appsstate SET applied_set = $1 WHERE id = $2 AND applied_set IS NULL";
+        self.execute(sql, &[text(set), Value::Int(id)])
+    }
+
+    /// Takes all releases after this one off the list. History keeps them.
+    pub fn remove_releases_after(&mut self, id: i64) -> Result<()> {
+        self.execute("DELETE FROM django_rollback_appsstate WHERE id > $1", &[Value::Int(id)])
+    }
+
+    /// Stores a set, unless it is stored already.
+    pub fn put_set(&mut self, set: &AppliedSet) -> Result<String> {
+        let stored = set.encode();
+        let sql = "INSERT INTO django_rollback_appliedset (hash, size, body) VALUES ($1, $2, $3) \
+                   ON CONFLICT (hash) DO NOTHING";
+        let size = Value::Int(i64::try_from(set.len()).unwrap_or(i64::MAX));
+        self.execute(sql, &[text(&stored.hash), size, text(&stored.body)])?;
+        Ok(stored.hash)
+    }
+
+    /// Remembers what a migration's file says.
+    pub fn put_capsule(&mut self, facts: &MigrationFacts) -> Result<()> {
+        let body = serde_json::to_string(facts).expect("facts are strings and booleans: always valid JSON");
+        let now = now(self.database.dialect());
+        let sql = format!(
+            "INSERT INTO django_rollback_capsule (app, name, digest, format, body, at) \
+             VALUES ($1, $2, $3, 1, $4, {now}) ON CONFLICT (digest) DO NOTHING"
+        );
+        let digest = rollback_core::applied::hash(&body);
+        self.execute(&sql, &[text(&facts.id.app), text(&facts.id.name), text(&digest), text(&body)])
+    }
+
+    /// Appends to history and returns the operation's number.
+    pub fn append_operation(&mut self, operation: &Operation) -> Result<i64> {
+        let now = now(self.database.dialect());
+        let sql = format!(
+            "INSERT INTO django_rollback_operation (kind, outcome, body, at) VALUES ($1, $2, $3, {now}) RETURNING id"
+        );
+        let params = [text(&operation.kind), text(&operation.outcome), json(operation)];
+        let rows = self.query(&sql, &params)?;
+        match rows.into_iter().next() {
+            Some(row) => self.reader(row, "a new row of django_rollback_operation").int(),
+            None => Err(self.damaged("a new row of django_rollback_operation", "the database gave it no id")),
+        }
+    }
+
+    /// Writes how far a running operation has come.
+    pub fn update_operation(&mut self, id: i64, operation: &Operation) -> Result<()> {
+        let sql = "UPDATE django_rollback_operation SET outcome = $1, body = $2 WHERE id = $3";
+        self.execute(sql, &[text(&operation.outcome), json(operation), Value::Int(id)])
+    }
+
+    /// Removes the row of a migration from `django_migrations`.
+    pub fn unrecord(&mut self, migration: &MigrationId) -> Result<()> {
+        let sql = "DELETE FROM django_migrations WHERE app = $1 AND name = $2";
+        self.execute(sql, &[text(&migration.app), text(&migration.name)])
+    }
+
+    /// Adds the row of a migration to `django_migrations`.
+    pub fn record(&mut self, migration: &MigrationId) -> Result<()> {
+        let now = now(self.database.dialect());
+        let sql = format!("INSERT INTO django_migrations (app, name, applied) VALUES ($1, $2, {now})");
+        self.execute(&sql, &[text(&migration.app), text(&migration.name)])
+    }
+
+    fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>> {
+        let rows = self.database.query(sql, params);
+        self.checked(rows)
+    }
+
+    fn execute(&mut self, sql: &str, params: &[Value]) -> Result<()> {
+        let changed = self.database.execute(sql, params);
+        self.checked(changed).map(|_| ())
+    }
+
+    fn checked<T>(&self, result: std::result::Result<T, DatabaseError>) -> Result<T> {
+        result.map_err(|error| EngineError::Database { database: self.name(), error })
+    }
+
+    fn damaged(&self, what: &str, reason: &str) -> EngineError {
+        EngineError::Damaged { database: self.name(), what: what.to_owned(), reason: reason.to_owned() }
+    }
+
+    fn reader(&self, row: Row, what: &str) -> Reader<'_> {
+        Reader { database: &*self.database, what: what.to_owned(), values: row.into_iter() }
+    }
+}
+
+/// A release to write.
+#[derive(Clone, Debug)]
+pub struct NewRelease<'a> {
+    /// The commit.
+    pub commit: &'a CommitId,
+    /// Its tags.
+    pub tags: &'a [String],
+    /// Content address of its applied set.
+    pub set: &'a str,
+    /// What 0.4.0 reads.
+    pub newest_per_app: String,
+}
+
+/// Takes a row apart, column by column.
+struct Reader<'a> {
+    database: &'a dyn Database,
+    what: String,
+    values: std::vec::IntoIter<Value>,
+}
+
+impl Reader<'_> {
+    fn int(&mut self) -> Result<i64> {
+        self.optional_int()?.ok_or_else(|| self.damaged("a number is missing"))
+    }
+
+    fn text(&mut self) -> Result<String> {
+        self.optional_text()?.ok_or_else(|| self.damaged("a text is missing"))
+    }
+
+    fn optional_int(&mut self) -> Result<Option<i64>> {
+        match self.values.next() {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::Int(number)) => Ok(Some(number)),
+            Some(Value::Text(_)) => Err(self.damaged("a text stands where a number belongs")),
+        }
+    }
+
+    fn optional_text(&mut self) -> Result<Option<String>> {
+        match self.values.next() {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::Text(text)) => Ok(Some(text)),
+            Some(Value::Int(_)) => Err(self.damaged("a number stands where a text belongs")),
+        }
+    }
+
+    fn json<T: for<'de> Deserialize<'de>>(&self, text: &str) -> Result<T> {
+        serde_json::from_str(text).map_err(|error| self.damaged(&error.to_string()))
+    }
+
+    fn damaged(&self, reason: &str) -> EngineError {
+        EngineError::Damaged {
+            database: self.database.name(),
+            what: self.what.clone(),
+            reason: reason.to_owned(),
+        }
+    }
+}
+
+fn text(text: &str) -> Value {
+    Value::Text(text.to_owned())
+}
+
+fn json(value: &(impl Serialize + ?Sized)) -> Value {
+    Value::Text(serde_json::to_string(value).expect("strings and numbers are always valid JSON"))
+}
+
+/// The database's clock as a value of a `DateTimeField`, as Django stores it.
+fn now(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::Sqlite => "strftime('%Y-%m-%d %H:%M:%f', 'now')",
+        Dialect::Postgres => "clock_timestamp()",
+    }
+}
+
+/// A `DateTimeField` as RFC 3339 text, UTC.
+fn time_as_text(dialect: Dialect, column: &str) -> String {
+    match dialect {
+        Dialect::Sqlite => format!("strftime('%Y-%m-%dT%H:%M:%SZ', {column})"),
+        Dialect::Postgres => {
+            format!("to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')")
+        }
+    }
+}
