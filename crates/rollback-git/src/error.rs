@@ -1,0 +1,78 @@
+//! What keeps a repository from being read, in one line and with a way out.
+
+use std::io::{self, ErrorKind};
+use std::path::Path;
+
+use rollback_engine::ports::RepositoryError;
+
+const NAME_THE_COMMIT: &str = "name the commit with `--release` or DJANGO_ROLLBACK_COMMIT";
+
+/// Long enough for a path and a sentence.
+const MAX_CHARS: usize = 300;
+
+pub(crate) fn no_folder(path: &Path, err: &io::Error) -> RepositoryError {
+    match err.kind() {
+        ErrorKind::NotFound => about(path, "there is no such folder", None),
+        _ => about(path, &one_line(&err.to_string()), None),
+    }
+}
+
+pub(crate) fn not_a_folder(path: &Path) -> RepositoryError {
+    about(path, "it is not a folder", None)
+}
+
+/// A git folder, or a file that points to one, that cannot be opened.
+pub(crate) fn unreadable_git_dir(git_dir: &Path, err: &gix::Error) -> RepositoryError {
+    if is_closed(git_dir) {
+        let hint = format!("run this as a user who may read it, or {NAME_THE_COMMIT}");
+        return about(git_dir, "permission denied", Some(hint));
+    }
+    match gix::discover::path::from_gitdir_file(git_dir) {
+        Ok(target) if !target.exists() => dangling(git_dir, &target),
+        _ => unreadable(git_dir, err),
+    }
+}
+
+/// A repository of which some part cannot be read.
+pub(crate) fn unreadable(path: &Path, err: &gix::Error) -> RepositoryError {
+    let causes: Vec<_> = err.iter_errors().map(|cause| one_line(&cause.to_string())).collect();
+    about(path, &causes.join(": "), Some(format!("see what `git fsck` says, or {NAME_THE_COMMIT}")))
+}
+
+/// A repository whose branches and tags are not in files.
+pub(crate) fn reftable(path: &Path) -> RepositoryError {
+    let hint = format!("convert it with `git refs migrate --ref-format=files`, or {NAME_THE_COMMIT}");
+    about(path, "it keeps its branches and tags in a reftable, which cannot be read here", Some(hint))
+}
+
+/// gix takes a file that it may not look at for a missing one.
+fn is_closed(git_dir: &Path) -> bool {
+    let head = git_dir.join("HEAD").metadata();
+    head.is_err_and(|err| err.kind() == ErrorKind::PermissionDenied)
+}
+
+/// The `.git` file of a submodule or a linked work tree without the repository that it is a part of, as when only
+/// the work tree was copied or mounted.
+fn dangling(git_file: &Path, target: &Path) -> RepositoryError {
+    let reason = format!("it leads to {}, where there is nothing", target.display());
+    about(git_file, &reason, Some(format!("make that folder visible here as well, or {NAME_THE_COMMIT}")))
+}
+
+fn about(path: &Path, reason: &str, hint: Option<String>) -> RepositoryError {
+    RepositoryError { path: path.display().to_string(), reason: reason.to_owned(), hint }
+}
+
+/// `text` as a part of a sentence: on one line, in lower case at the start unless that is a name, and
+/// not too long, because gix quotes the damaged file.
+fn one_line(text: &str) -> String {
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut chars = text.chars();
+    let mut line: String = match (chars.next(), chars.clone().next()) {
+        (Some(first), Some(second)) if second.is_lowercase() => first.to_lowercase().chain(chars).collect(),
+        _ => text,
+    };
+    if let Some((end, _)) = line.char_indices().nth(MAX_CHARS) {
+        line.replace_range(end.., "…");
+    }
+    line
+}
