@@ -1,0 +1,94 @@
+//! The `Database` port over the sync `postgres` driver.
+//!
+//! Every statement is unnamed and every parameter carries its type, so that a transaction pooler may hand each
+//! transaction to another session; nothing is set outside a transaction for the same reason.
+
+mod connect;
+mod values;
+
+use postgres::Client;
+use rollback_engine::ports::{Database, DatabaseError, DatabaseErrorKind, Dialect, Purpose, Row, Value};
+
+use crate::url::PostgresUrl;
+
+/// A connection to a PostgreSQL server.
+pub struct PostgresDatabase {
+    client: Client,
+    name: String,
+}
+
+impl PostgresDatabase {
+    /// Connects to the first of the URL's servers that will do.
+    pub fn connect(url: &PostgresUrl) -> Result<Self, DatabaseError> {
+        let (client, server) = connect::first(url)?;
+        Ok(Self { client, name: format!("the PostgreSQL database \"{}\" on {server}", url.database) })
+    }
+
+    fn run(&mut self, sql: &str) -> Result<(), DatabaseError> {
+        self.client.batch_execute(sql).map_err(|error| failure(&error))
+    }
+
+    /// An error if a statement in this transaction has failed: the server would answer `COMMIT` with
+    /// `ROLLBACK`, and the driver would not say so.
+    fn check_not_aborted(&mut self) -> Result<(), DatabaseError> {
+        self.run("SELECT 1")
+    }
+}
+
+impl Database for PostgresDatabase {
+    fn dialect(&self) -> Dialect {
+        Dialect::Postgres
+    }
+
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>, DatabaseError> {
+        let rows = self.client.query_typed(sql, &values::typed(params)).map_err(|error| failure(&error))?;
+        rows.iter().map(values::row).collect()
+    }
+
+    fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64, DatabaseError> {
+        self.client.execute_typed(sql, &values::typed(params)).map_err(|error| failure(&error))
+    }
+
+    fn begin(&mut self, _purpose: Purpose) -> Result<(), DatabaseError> {
+        self.run("BEGIN")
+    }
+
+    /// A commit that fails has taken everything back, whether or not the server did so itself.
+    fn commit(&mut self) -> Result<(), DatabaseError> {
+        let committed = self.check_not_aborted().and_then(|()| self.run("COMMIT"));
+        committed.inspect_err(|_| {
+            // the first failure is the one to tell
+            let _ = self.run("ROLLBACK");
+        })
+    }
+
+    fn rollback(&mut self) -> Result<(), DatabaseError> {
+        self.run("ROLLBACK")
+    }
+}
+
+/// The driver's failure as ours. Only the server's primary message is taken: the detail has row contents.
+fn failure(error: &postgres::Error) -> DatabaseError {
+    if let Some(reported) = error.as_db_error() {
+        return DatabaseError::from_sqlstate(reported.code().code(), reported.message());
+    }
+    let lost = error.is_closed() || cause(error).is_some_and(|cause| cause.is::<std::io::Error>());
+    let kind = if lost { DatabaseErrorKind::Unreachable } else { DatabaseErrorKind::Other };
+    DatabaseError::new(kind, &words(error))
+}
+
+/// The driver's own words, with the cause it keeps apart.
+fn words(error: &postgres::Error) -> String {
+    match cause(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
+
+fn cause(error: &postgres::Error) -> Option<&(dyn std::error::Error + 'static)> {
+    std::error::Error::source(error)
+}
