@@ -1,0 +1,36 @@
+//! The binary `django-rollback`: the command line with native drivers. It needs no Python, no git and no server program.
+
+mod door;
+mod project;
+
+use std::io::{self, Write};
+
+use rollback_cli::console::{Console, Level};
+
+fn main() {
+    let arguments: Vec<String> =
+        std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    let mut door = door::NativeDoor::new();
+    let ended = rollback_cli::run(&mut door, &mut Terminal, &arguments);
+    if let Some(error) = ended.error {
+        // Nobody reads stderr any more: the exit code still tells.
+        let _ = writeln!(io::stderr(), "error: {error}");
+    }
+    std::process::exit(ended.code);
+}
+
+/// stdout and stderr of the process.
+struct Terminal;
+
+impl Console for Terminal {
+    fn out(&mut self, text: &str) -> io::Result<()> {
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(text.as_bytes())?;
+        stdout.flush()
+    }
+
+    fn say(&mut self, _: Level, line: &str, to_stderr: bool) {
+        // Talk that nobody can hear is no reason to stop.
+        let _ = if to_stderr { writeln!(io::stderr(), "{line}") } else { writeln!(io::stdout(), "{line}") };
+    }
+}

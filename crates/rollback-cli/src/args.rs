@@ -1,0 +1,214 @@
+//! The arguments of every command, and the help that teaches them.
+
+use std::path::PathBuf;
+
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+
+use crate::DoorKind;
+
+/// Take a Django database back to the migrations of any release you have deployed.
+///
+/// Record each deploy with `save`, right after `migrate`. When a release has to go, `plan` shows what going back
+/// means, and `rollback` does it.
+#[derive(Debug, Parser)]
+#[command(name = "django-rollback", version, disable_help_subcommand = true)]
+#[command(after_help = "Exit codes: 0 done; 1 refused or failed, nothing was changed; 2 wrong usage; \
+                        3 stopped part-way, at a recorded step.")]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Arguments that every command takes.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Common {
+    /// URL of the database, without its password: postgres://user@host/name, sqlite:///path. Default: DATABASE_URL.
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) database: Option<String>,
+    /// File that holds the URL of the database; it may contain the password.
+    #[arg(long, global = true, value_name = "FILE", conflicts_with = "database")]
+    pub(crate) database_file: Option<PathBuf>,
+    /// Git repository, or a folder in it. Default: the working directory, then the folder of manage.py.
+    #[arg(short, long, global = true, value_name = "PATH")]
+    pub(crate) path: Option<PathBuf>,
+    /// How to print: for people, or one JSON document for programs.
+    #[arg(long, global = true, value_enum, default_value = "text")]
+    pub(crate) format: Format,
+    /// How much to say: 0 nothing but errors and the data that was asked for, 1 the usual, 2 and 3 more.
+    #[arg(short, long, global = true, value_name = "LEVEL", default_value = "1",
+          value_parser = clap::value_parser!(u8).range(0..=3))]
+    pub(crate) verbosity: u8,
+    /// The same as `--verbosity 0`.
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+    #[command(flatten)]
+    django: DjangoOptions,
+}
+
+/// Options that Django has handled before the command line is looked at here.
+#[derive(Clone, Debug, Args)]
+struct DjangoOptions {
+    #[arg(long, global = true, hide = true)]
+    settings: Option<String>,
+    #[arg(long, global = true, hide = true)]
+    pythonpath: Option<String>,
+    #[arg(long, global = true, hide = true)]
+    traceback: bool,
+    #[arg(long, global = true, hide = true)]
+    no_color: bool,
+    #[arg(long, global = true, hide = true)]
+    force_color: bool,
+    #[arg(long, global = true, hide = true)]
+    skip_checks: bool,
+}
+
+/// How to print.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    Text,
+    /// One JSON document.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Record which migrations belong to the deployed commit.
+    ///
+    /// Run it in each deploy, after `migrate`. Saving the same again changes nothing; saving after more migrations
+    /// were applied updates the release, and says so. The commit comes from --release, DJANGO_ROLLBACK_COMMIT, git,
+    /// the variables of the platform, or the file that `stamp` wrote, in this order.
+    Save(SaveArguments),
+    /// List the saved releases, newest first.
+    List,
+    /// Show one release: its commit, tags and migrations.
+    Show(TargetArguments),
+    /// Show what going back to a release would do. Nothing is written.
+    Plan(TargetArguments),
+    /// Go back to a release: undo what it did not have, in the order of the graph, in one transaction.
+    ///
+    /// Without a release: the one that was saved before the current one.
+    Rollback(RollbackArguments),
+    /// Compare what is applied with the current release. Exit code 1 when they differ.
+    Status,
+    /// List what was done, newest first.
+    History {
+        /// At most this many operations.
+        #[arg(long, short = 'n', value_name = "N", default_value = "20")]
+        limit: u32,
+    },
+    /// Write the file that carries the commit and its tags into an image without a .git.
+    ///
+    /// Run it when the image is built, where git is; `save` reads the file where it is not.
+    Stamp {
+        /// Commit, in full. Default: as `save` finds it.
+        #[arg(long, value_name = "HEX")]
+        release: Option<String>,
+        /// File to write, or - for stdout. Default: .django-rollback-release in the path.
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Print a script that completes these commands in a shell.
+    Completions {
+        /// The shell.
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// The command of the original, as manage.py passes it on.
+    #[command(name = "save_migrations_state", hide = true)]
+    SaveMigrationsState(SaveArguments),
+    /// The command of the original, as manage.py passes it on.
+    #[command(name = "rollback_migrations", hide = true)]
+    RollbackMigrations {
+        /// Show the saved releases.
+        #[arg(long)]
+        list: bool,
+        #[command(flatten)]
+        rollback: RollbackArguments,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SaveArguments {
+    /// Commit to save, in full.
+    #[arg(long, value_name = "HEX")]
+    pub(crate) release: Option<String>,
+    /// Print all migrations of the release.
+    #[arg(long)]
+    pub(crate) log_full_data: bool,
+    /// Print what changed since the release before.
+    #[arg(long)]
+    pub(crate) log_diff: bool,
+}
+
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct TargetArguments {
+    /// Tag that the release was saved under.
+    #[arg(short, long, value_name = "TAG")]
+    pub(crate) tag: Option<String>,
+    /// Commit of the release: the full hash or its first digits, at least four.
+    #[arg(short, long, value_name = "COMMIT")]
+    pub(crate) commit: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RollbackArguments {
+    #[command(flatten)]
+    pub(crate) target: TargetArguments,
+    /// Only show the plan; nothing is written.
+    #[arg(long, visible_alias = "dry-run")]
+    pub(crate) fake: bool,
+    /// Refuse unless this door sees the database that the other door has seen.
+    #[arg(long, hide = true, value_name = "FINGERPRINT")]
+    pub(crate) expect: Option<String>,
+}
+
+/// Arguments that were not parsed.
+pub(crate) enum Unparsed {
+    /// Help or the version was asked for: to be printed as data.
+    Help(String),
+    /// They are wrong.
+    Usage(String),
+}
+
+/// The grammar as this door shows it.
+pub(crate) fn grammar(door: DoorKind, program: &str) -> clap::Command {
+    let grammar = Arguments::command().bin_name(program.to_owned());
+    match door {
+        DoorKind::Native => grammar,
+        DoorKind::Django => grammar
+            .mut_arg("database", |arg| {
+                arg.value_name("ALIAS").help("Database of the setting DATABASES. Default: default.")
+            })
+            .mut_arg("database_file", |arg| arg.hide(true)),
+    }
+}
+
+/// Parses the arguments after the program's name.
+pub(crate) fn parse(door: DoorKind, program: &str, arguments: &[String]) -> Result<Arguments, Unparsed> {
+    let words = std::iter::once(program).chain(arguments.iter().map(String::as_str));
+    let matches = grammar(door, program).try_get_matches_from(words);
+    matches.and_then(|matches| Arguments::from_arg_matches(&matches)).map_err(|error| unparsed(&error))
+}
+
+fn unparsed(error: &clap::Error) -> Unparsed {
+    let text = error.render().to_string();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Unparsed::Help(text),
+        _ => Unparsed::Usage(text.trim_start_matches("error: ").trim_end().to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_grammar_holds() {
+        grammar(DoorKind::Native, "django-rollback").debug_assert();
+        grammar(DoorKind::Django, "manage.py rollback").debug_assert();
+    }
+}

@@ -1,0 +1,49 @@
+//! `history`: what was done, newest first.
+
+use rollback_core::CommitId;
+use rollback_engine::releases;
+use rollback_engine::store::RecordedOperation;
+
+use super::{Context, count};
+use crate::console::Level;
+use crate::error::CliError;
+use crate::{ExitCode, document, table};
+
+pub(crate) fn run(context: &mut Context<'_>, limit: u32) -> Result<ExitCode, CliError> {
+    let mut session = context.connect()?;
+    let operations = releases::history(session.database.as_mut(), limit)?;
+    if context.is_json() {
+        context.out_json(&document::history(&operations))?;
+    } else if operations.is_empty() {
+        context.say(Level::Info, "Nothing was done yet.");
+    } else {
+        let heading = ["", "AT", "WHAT", "FROM", "TO", "STEPS", "OUTCOME", "WHO", "VERSION"];
+        context.out(&table::render(&heading, operations.iter().map(row)))?;
+    }
+    Ok(ExitCode::Done)
+}
+
+fn row(recorded: &RecordedOperation) -> Vec<String> {
+    let operation = &recorded.operation;
+    let short = |commit: &Option<CommitId>| commit.as_ref().map_or("", CommitId::short).to_owned();
+    let outcome = match &operation.failed_step {
+        Some(step) => format!("{} at {step}", operation.outcome),
+        None => operation.outcome.clone(),
+    };
+    let steps = match operation.steps.len() {
+        0 => String::new(),
+        number if number == operation.steps_done => count(number, "step"),
+        number => format!("{} of {number} steps", operation.steps_done),
+    };
+    vec![
+        recorded.id.to_string(),
+        recorded.at.replace('T', " "),
+        operation.kind.clone(),
+        short(&operation.from),
+        short(&operation.to),
+        steps,
+        outcome,
+        format!("{}@{}", operation.user, operation.host),
+        operation.version.clone(),
+    ]
+}

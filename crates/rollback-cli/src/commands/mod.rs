@@ -1,0 +1,217 @@
+//! The commands, and what they share: the arguments, the door, and how to write.
+
+mod completions;
+mod history;
+mod list;
+mod plan;
+mod rollback;
+mod save;
+mod show;
+mod stamp;
+mod status;
+
+use std::path::{Path, PathBuf};
+
+use rollback_core::{CommitId, CommitPrefix, MigrationId, Release, Target};
+use rollback_engine::Actor;
+use rollback_engine::ports::{Repository, RepositoryError};
+use rollback_engine::source::{self, Found, Surroundings};
+use serde_json::Value;
+
+use crate::args::{Command, Common, Format, TargetArguments};
+use crate::console::{Console, Level, safe};
+use crate::error::{CliError, unwritten};
+use crate::{DatabaseChoice, Door, Environment, Session};
+
+/// Runs the command. The number is the exit code: one of ours, or that of a `manage.py` that took over.
+pub(crate) fn run(mut context: Context<'_>, command: Command) -> Result<i32, CliError> {
+    let code = match command {
+        Command::Save(arguments) | Command::SaveMigrationsState(arguments) => {
+            save::run(&mut context, &arguments)
+        }
+        Command::List => list::run(&mut context),
+        Command::Show(arguments) => show::run(&mut context, &arguments),
+        Command::Plan(arguments) => plan::run(&mut context, &arguments),
+        Command::Rollback(arguments) => return rollback::run(&mut context, &arguments),
+        Command::RollbackMigrations { list: true, rollback } => {
+            refuse_with_list(&rollback)?;
+            list::run(&mut context)
+        }
+        Command::RollbackMigrations { list: false, rollback } => {
+            return rollback::run(&mut context, &rollback);
+        }
+        Command::Status => status::run(&mut context),
+        Command::History { limit } => history::run(&mut context, limit),
+        Command::Stamp { release, output } => stamp::run(&mut context, release.as_deref(), output),
+        Command::Completions { shell } => completions::run(&mut context, shell),
+    };
+    code.map(|code| code as i32)
+}
+
+fn refuse_with_list(arguments: &crate::args::RollbackArguments) -> Result<(), CliError> {
+    let target = &arguments.target;
+    if target.tag.is_none() && target.commit.is_none() && !arguments.fake {
+        return Ok(());
+    }
+    Err(CliError::usage(
+        "`--list` only lists the releases: it does not go with `--tag`, `--commit` or `--fake`",
+        "leave `--list` out to go back to a release",
+    ))
+}
+
+/// What every command works with.
+pub(crate) struct Context<'a> {
+    door: &'a mut dyn Door,
+    console: &'a mut dyn Console,
+    common: Common,
+    environment: Environment,
+    path: PathBuf,
+}
+
+impl<'a> Context<'a> {
+    /// Checks the common arguments.
+    pub(crate) fn new(
+        door: &'a mut dyn Door,
+        console: &'a mut dyn Console,
+        common: Common,
+    ) -> Result<Self, CliError> {
+        let environment = door.environment().clone();
+        let given = common.path.as_ref().or(environment.default_path.as_ref());
+        if given.is_some_and(|path| path.as_os_str().is_empty()) {
+            return Err(CliError::usage(
+                "the path is empty",
+                "is the shell variable unset? `-p .` is the working directory",
+            ));
+        }
+        let path = environment.working_directory.join(given.map_or(Path::new(""), |path| path.as_path()));
+        Ok(Self { door, console, common, environment, path })
+    }
+
+    fn connect(&mut self) -> Result<Session, CliError> {
+        let choice =
+            DatabaseChoice { name: self.common.database.clone(), file: self.common.database_file.clone() };
+        self.door.connect(&choice)
+    }
+
+    /// The path, where the user named one.
+    fn given_path(&self) -> Option<&Path> {
+        let given = self.common.path.is_some() || self.environment.default_path.is_some();
+        given.then_some(self.path.as_path())
+    }
+
+    fn is_json(&self) -> bool {
+        self.common.format == Format::Json
+    }
+
+    fn verbosity(&self) -> u8 {
+        if self.common.quiet { 0 } else { self.common.verbosity }
+    }
+
+    /// Prints the data that was asked for.
+    fn out(&mut self, text: &str) -> Result<(), CliError> {
+        self.console.out(text).map_err(|error| unwritten(&error))
+    }
+
+    fn out_json(&mut self, document: &Value) -> Result<(), CliError> {
+        self.out(&format!("{document}\n"))
+    }
+
+    /// Says something beside the data, unless the user wants silence.
+    fn say(&mut self, level: Level, line: &str) {
+        if self.verbosity() > 0 {
+            self.console.say(level, line, self.is_json() || level == Level::Warning);
+        }
+    }
+
+    /// Finds the commit of this deploy.
+    fn find_commit(&self, release: Option<&str>) -> Result<Found, CliError> {
+        self.with_surroundings(release, source::find).map_err(CliError::from)
+    }
+
+    /// The tags that git has now, by name; none where there is no repository, or an unreadable one.
+    fn tags_in_git(&self) -> Vec<(String, CommitId)> {
+        self.git_repository().ok().flatten().and_then(|repository| repository.tags().ok()).unwrap_or_default()
+    }
+
+    fn git_repository(&self) -> Result<Option<Box<dyn Repository>>, RepositoryError> {
+        self.with_surroundings(None, source::repository)
+    }
+
+    fn with_surroundings<T>(&self, release: Option<&str>, look: impl FnOnce(&Surroundings<'_>) -> T) -> T {
+        look(&Surroundings {
+            release,
+            variables: &self.environment.variables,
+            more_variables: &self.environment.commit_variables,
+            path: &self.path,
+            project: self.environment.project.as_deref().filter(|_| self.given_path().is_none()),
+            open: &|path| self.door.repository(path),
+        })
+    }
+
+    /// The release that the user asked for.
+    fn target(&self, arguments: &TargetArguments) -> Result<Target, CliError> {
+        match (&arguments.tag, &arguments.commit) {
+            (Some(_), Some(_)) => Err(CliError::usage(
+                "`--tag` and `--commit` both name a release: give one of them",
+                "a commit is exact; a tag means the release that was saved under it",
+            )),
+            (Some(tag), None) => self.tag(tag),
+            (None, Some(commit)) => self.commit(commit),
+            (None, None) => Ok(Target::Previous),
+        }
+    }
+
+    /// As `target`, but nothing instead of the previous release when none was named.
+    fn named_target(&self, arguments: &TargetArguments) -> Result<Option<Target>, CliError> {
+        match self.target(arguments)? {
+            Target::Previous => Ok(None),
+            target => Ok(Some(target)),
+        }
+    }
+
+    fn tag(&self, tag: &str) -> Result<Target, CliError> {
+        if tag.trim().is_empty() {
+            return Err(CliError::usage(
+                "the tag is empty",
+                "is the shell variable unset? Leave `--tag` out to go back to the previous release",
+            ));
+        }
+        let in_git = self.tags_in_git().into_iter().find(|(name, _)| name == tag).map(|(_, commit)| commit);
+        Ok(Target::Tag { name: tag.to_owned(), in_git })
+    }
+
+    fn commit(&self, commit: &str) -> Result<Target, CliError> {
+        commit.parse::<CommitPrefix>().map(Target::Commit).map_err(|error| {
+            let hint = if commit.trim().is_empty() {
+                "is the shell variable unset? Leave `--commit` out to go back to the previous release"
+                    .to_owned()
+            } else {
+                format!("for a tag use `-t {commit}`; `list` shows the saved commits")
+            };
+            CliError::usage(error.to_string(), hint)
+        })
+    }
+
+    fn actor(&self) -> Actor {
+        let unknown = || "unknown".to_owned();
+        Actor {
+            user: whoami::username().unwrap_or_else(|_| unknown()),
+            host: whoami::hostname().unwrap_or_else(|_| unknown()),
+        }
+    }
+}
+
+/// `03ec91e (v3)`, safe to show.
+fn label(release: &Release) -> String {
+    safe(release.label())
+}
+
+/// `1 migration`, `2 migrations`.
+fn count(number: usize, thing: &str) -> String {
+    if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
+}
+
+/// One migration a line, indented, with a mark before each.
+fn lines<'m>(mark: &str, migrations: impl IntoIterator<Item = &'m MigrationId>) -> String {
+    migrations.into_iter().map(|id| format!("  {mark} {}\n", safe(id))).collect()
+}

@@ -1,0 +1,80 @@
+//! `plan`: what going back would do. The text is also what `rollback` shows before it begins.
+
+use rollback_core::plan::{Step, Way};
+use rollback_engine::EngineError;
+use rollback_engine::rollback::{self, Prepared};
+
+use super::{Context, count, label};
+use crate::args::TargetArguments;
+use crate::console::{Level, safe};
+use crate::error::CliError;
+use crate::{ExitCode, Session, document};
+
+pub(crate) fn run(context: &mut Context<'_>, arguments: &TargetArguments) -> Result<ExitCode, CliError> {
+    let mut session = context.connect()?;
+    let prepared = prepare(context, &mut session, arguments)?;
+    if context.is_json() {
+        context.out_json(&document::plan(&prepared))?;
+    } else {
+        print(context, &prepared)?;
+    }
+    Ok(if prepared.plan.blockers.is_empty() { ExitCode::Done } else { ExitCode::Refused })
+}
+
+/// Makes the plan, with the project's files where this door can load them.
+pub(crate) fn prepare(
+    context: &Context<'_>,
+    session: &mut Session,
+    arguments: &TargetArguments,
+) -> Result<Prepared, CliError> {
+    let target = context.target(arguments)?;
+    let facts =
+        session.runner.as_mut().map(|runner| runner.facts()).transpose().map_err(EngineError::Project)?;
+    Ok(rollback::prepare(session.database.as_mut(), &target, facts.as_ref())?)
+}
+
+/// Prints the whole plan for people: warnings and blockers with it.
+pub(crate) fn print(context: &mut Context<'_>, prepared: &Prepared) -> Result<(), CliError> {
+    context.out(&heading(prepared))?;
+    for step in &prepared.plan.steps {
+        context.out(&format!("  {}\n", describe(step)))?;
+    }
+    if !prepared.removed.is_empty() {
+        let removed: Vec<String> = prepared.removed.iter().map(label).collect();
+        context.out(&format!("Releases that leave the list: {}.\n", removed.join(", ")))?;
+    }
+    remarks(context, prepared)
+}
+
+/// Warnings to whoever listens, blockers with their way out to whoever reads the plan.
+pub(crate) fn remarks(context: &mut Context<'_>, prepared: &Prepared) -> Result<(), CliError> {
+    for warning in &prepared.plan.warnings {
+        context.say(Level::Warning, &format!("Warning: {}.", safe(warning)));
+    }
+    for blocker in &prepared.plan.blockers {
+        context.out(&format!("Blocker: {}.\n  hint: {}\n", safe(blocker), safe(blocker.hint())))?;
+    }
+    Ok(())
+}
+
+/// `Rollback from 03ec91e (v3) to 0df07b2 (v1): 4 steps in one transaction.`
+pub(crate) fn heading(prepared: &Prepared) -> String {
+    let (from, to) = (label(&prepared.from), label(&prepared.to));
+    let steps = match (prepared.plan.steps.len(), prepared.plan.is_atomic()) {
+        (0, _) if prepared.plan.blockers.is_empty() => "no migration has to be undone".to_owned(),
+        (0, _) => "not possible".to_owned(),
+        (number, true) => format!("{} in one transaction", count(number, "step")),
+        (number, false) => format!("{}, not in one transaction", count(number, "step")),
+    };
+    format!("Rollback from {from} to {to}: {steps}.\n")
+}
+
+/// `Unapply shop.0002_price`.
+pub(crate) fn describe(step: &Step) -> String {
+    let migration = safe(&step.migration);
+    match step.way {
+        Way::Disk => format!("Unapply {migration}"),
+        Way::Unrecord => format!("Remove the record of {migration}, whose state stays under another name"),
+        Way::Record => format!("Add the record of {migration}, whose state is applied under another name"),
+    }
+}

@@ -1,0 +1,36 @@
+//! `show`: one release with its migrations.
+
+use rollback_engine::releases::{self, ShownRelease};
+
+use super::{Context, lines};
+use crate::args::TargetArguments;
+use crate::console::safe;
+use crate::error::CliError;
+use crate::{ExitCode, document};
+
+pub(crate) fn run(context: &mut Context<'_>, arguments: &TargetArguments) -> Result<ExitCode, CliError> {
+    let target = context.named_target(arguments)?;
+    let mut session = context.connect()?;
+    let shown = releases::show(session.database.as_mut(), target.as_ref())?;
+    if context.is_json() {
+        context.out_json(&document::show(&shown))?;
+    } else {
+        context.out(&text(&shown))?;
+    }
+    Ok(ExitCode::Done)
+}
+
+fn text(shown: &ShownRelease) -> String {
+    let release = &shown.release;
+    let current = if shown.current { " (current)" } else { "" };
+    let mut text = format!("commit     {}{current}\n", release.commit);
+    text += &format!("tags       {}\n", safe(release.tags.join(", ")));
+    text += &format!("saved at   {}\n", release.saved_at.replace('T', " "));
+    if let Some(previous) = &shown.previous {
+        text += &format!("previous   {}\n", safe(previous.label()));
+    }
+    match &shown.applied {
+        Ok(applied) => text + &format!("migrations {}\n", applied.len()) + &lines(" ", applied.iter()),
+        Err(uncertain) => text + &format!("migrations uncertain: {}\n", safe(uncertain)),
+    }
+}

@@ -1,0 +1,55 @@
+//! Where output goes, and how foreign text is made safe for a terminal.
+
+use std::io;
+
+/// How much a line matters. In Django's door the highest one met is the level of the logged report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// What happens.
+    Info,
+    /// What was done.
+    Success,
+    /// What the user should look at.
+    Warning,
+}
+
+/// Writes for a door. Data goes to stdout; talk goes to stdout too when a person reads it, to stderr beside JSON.
+pub trait Console {
+    /// Writes to stdout. Fails when nobody reads any more.
+    fn out(&mut self, text: &str) -> io::Result<()>;
+
+    /// Writes a line of talk. `to_stderr` keeps stdout free.
+    fn say(&mut self, level: Level, line: &str, to_stderr: bool);
+}
+
+/// Makes text from git or the database safe to show: control characters, line ends and the marks that reorder
+/// letters come out as escapes.
+#[expect(clippy::needless_pass_by_value, reason = "callers pass references and fresh strings alike")]
+pub fn safe(text: impl ToString) -> String {
+    let mut shown = String::new();
+    for character in text.to_string().chars() {
+        if is_harmful(character) {
+            shown.extend(character.escape_unicode());
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
+}
+
+/// Control characters, and the bidirectional and invisible ones of Unicode's UAX 9 and TR 36.
+fn is_harmful(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::safe;
+
+    #[test]
+    fn harmful_characters_are_escaped() {
+        assert_eq!(safe("v1 é \"x\""), "v1 é \"x\"");
+        assert_eq!(safe("a\u{1b}[31mb\nc\u{202e}d"), "a\\u{1b}[31mb\\u{a}c\\u{202e}d");
+    }
+}

@@ -1,0 +1,120 @@
+//! The JSON documents of `--format json`. Their shape is a promise: `docs/json.md` describes it.
+
+use rollback_core::plan::{Blocker, Plan, Step, Warning};
+use rollback_core::{MigrationId, Release};
+use rollback_engine::releases::{ListedRelease, ShownRelease, Status};
+use rollback_engine::rollback::Prepared;
+use rollback_engine::save::{SaveOutcome, Saved};
+use rollback_engine::store::RecordedOperation;
+use serde_json::{Map, Value, json};
+
+/// The version of the documents' shape.
+const FORMAT: u32 = 1;
+
+/// A document: its format first, then what it is about.
+fn document(content: Value) -> Value {
+    let mut fields = Map::from_iter([("format".to_owned(), json!(FORMAT))]);
+    if let Value::Object(content) = content {
+        fields.extend(content);
+    }
+    Value::Object(fields)
+}
+
+pub(crate) fn list(releases: &[ListedRelease]) -> Value {
+    let lines = releases.iter().enumerate().map(|(place, listed)| {
+        let ListedRelease { release, migrations } = listed;
+        json!({
+            "commit": release.commit, "tags": release.tags, "saved_at": release.saved_at,
+            "current": place == 0, "migrations": migrations,
+        })
+    });
+    document(json!({ "releases": lines.collect::<Vec<_>>() }))
+}
+
+pub(crate) fn show(shown: &ShownRelease) -> Value {
+    let (migrations, uncertain) = match &shown.applied {
+        Ok(applied) => (Some(applied.iter().collect::<Vec<_>>()), None),
+        Err(uncertain) => (None, Some(uncertain.to_string())),
+    };
+    document(json!({
+        "release": shown.release, "current": shown.current, "previous": shown.previous,
+        "migrations": migrations, "uncertain": uncertain,
+    }))
+}
+
+pub(crate) fn plan(prepared: &Prepared) -> Value {
+    let Plan { steps, blockers, warnings, .. } = &prepared.plan;
+    document(json!({
+        "from": prepared.from, "to": prepared.to,
+        "steps": steps.iter().map(step).collect::<Vec<_>>(),
+        "blockers": blockers.iter().map(blocker).collect::<Vec<_>>(),
+        "warnings": warnings.iter().map(warning).collect::<Vec<_>>(),
+        "atomic": prepared.plan.is_atomic(),
+        "releases_removed": prepared.removed,
+    }))
+}
+
+fn step(step: &Step) -> Value {
+    json!({ "app": step.migration.app, "migration": step.migration.name, "way": step.way.as_str() })
+}
+
+fn blocker(blocker: &Blocker) -> Value {
+    json!({ "kind": blocker.kind(), "message": blocker.to_string(), "hint": blocker.hint() })
+}
+
+fn warning(warning: &Warning) -> Value {
+    json!({ "kind": warning.kind(), "message": warning.to_string() })
+}
+
+/// A rollback that was carried out: its plan, and what came of it.
+pub(crate) fn rolled_back(prepared: &Prepared, outcome: &str, notes: &[String]) -> Value {
+    let mut document = plan(prepared);
+    document["outcome"] = json!(outcome);
+    document["notes"] = json!(notes);
+    document
+}
+
+pub(crate) fn saved(saved: &Saved, place: &str) -> Value {
+    let mut document = document(json!({
+        "outcome": outcome(&saved.outcome), "release": saved.release, "commit_from": place,
+        "migrations": saved.applied.len(),
+    }));
+    match &saved.outcome {
+        SaveOutcome::Updated { added, removed, tags } => {
+            document["added"] = json!(added);
+            document["removed"] = json!(removed);
+            document["tags_added"] = json!(tags);
+        }
+        SaveOutcome::NotNewest { newest, same_set } => {
+            document["newest"] = json!(newest);
+            document["same_migrations"] = json!(same_set);
+        }
+        SaveOutcome::Created | SaveOutcome::Unchanged => {}
+    }
+    document
+}
+
+fn outcome(outcome: &SaveOutcome) -> &'static str {
+    match outcome {
+        SaveOutcome::Created => "created",
+        SaveOutcome::Unchanged => "unchanged",
+        SaveOutcome::Updated { .. } => "updated",
+        SaveOutcome::NotNewest { .. } => "not-newest",
+    }
+}
+
+pub(crate) fn diff(previous: Option<&Release>, added: &[&MigrationId], removed: &[&MigrationId]) -> Value {
+    json!({ "previous": previous, "added": added, "removed": removed })
+}
+
+pub(crate) fn status(status: &Status) -> Value {
+    document(json!({
+        "current": status.current, "migrations": status.applied,
+        "same": status.ahead.is_empty() && status.missing.is_empty(),
+        "ahead": status.ahead, "missing": status.missing,
+    }))
+}
+
+pub(crate) fn history(operations: &[RecordedOperation]) -> Value {
+    document(json!({ "operations": operations }))
+}

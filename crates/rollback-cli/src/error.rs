@@ -1,0 +1,83 @@
+//! Errors at the outermost layer: a sentence, a hint, an exit code.
+
+use std::io;
+
+use rollback_engine::EngineError;
+
+use crate::ExitCode;
+use crate::console::safe;
+
+/// Why a command did not do what was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CliError {
+    /// The engine refused or failed.
+    Engine(EngineError),
+    /// Arguments that make no sense.
+    Usage {
+        /// What is wrong.
+        message: String,
+        /// What to do.
+        hint: Option<String>,
+    },
+    /// Something outside the engine: the door could not connect, a file could not be written.
+    Other {
+        /// What is wrong.
+        message: String,
+        /// What to do.
+        hint: Option<String>,
+    },
+    /// Whoever read stdout has gone: a quiet end.
+    ClosedPipe,
+}
+
+impl CliError {
+    /// Wrong usage.
+    pub fn usage(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Usage { message: message.into(), hint: Some(hint.into()) }
+    }
+
+    /// A failure outside the engine.
+    pub fn other(message: impl Into<String>, hint: Option<String>) -> Self {
+        Self::Other { message: message.into(), hint }
+    }
+
+    /// The exit code that stands for it.
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Engine(error) if error.is_partial() => ExitCode::Partial,
+            Self::Engine(EngineError::Source(rollback_engine::source::SourceError::Invalid { .. })) => {
+                ExitCode::Usage
+            }
+            Self::Engine(_) | Self::Other { .. } => ExitCode::Refused,
+            Self::Usage { .. } => ExitCode::Usage,
+            Self::ClosedPipe => ExitCode::Done,
+        }
+    }
+
+    /// The sentence and, on a line of its own, the hint.
+    pub fn render(&self) -> String {
+        let (message, hint) = match self {
+            Self::Engine(error) => (error.to_string(), error.hint()),
+            Self::Usage { message, hint } | Self::Other { message, hint } => (message.clone(), hint.clone()),
+            Self::ClosedPipe => (String::new(), None),
+        };
+        match hint {
+            Some(hint) => format!("{}\n  hint: {}", safe(message), safe(hint)),
+            None => safe(message),
+        }
+    }
+}
+
+impl<E: Into<EngineError>> From<E> for CliError {
+    fn from(error: E) -> Self {
+        Self::Engine(error.into())
+    }
+}
+
+/// Turns a failure to write to stdout into an error: a closed pipe is none.
+pub(crate) fn unwritten(error: &io::Error) -> CliError {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => CliError::ClosedPipe,
+        _ => CliError::other(format!("cannot write to stdout: {error}"), None),
+    }
+}
