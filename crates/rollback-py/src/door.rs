@@ -1,0 +1,120 @@
+//! The door `manage.py`: what the command line asks of it, passed on to the Python object `django_rollback.door.Door`.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use pyo3::prelude::*;
+use rollback_cli::console::{Console, Level};
+use rollback_cli::error::CliError;
+use rollback_cli::{DatabaseChoice, Door, DoorKind, Environment, Session};
+use rollback_engine::ports::{Repository, RepositoryError};
+
+use crate::connection::DjangoConnection;
+use crate::errors::{database_error, sentence};
+use crate::runner::DjangoRunner;
+
+/// The door of Django.
+pub(crate) struct DjangoDoor {
+    python: Py<PyAny>,
+    environment: Environment,
+}
+
+impl DjangoDoor {
+    pub(crate) fn new(door: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let path = |name: &str| -> PyResult<Option<PathBuf>> { door.getattr(name)?.extract() };
+        let environment = Environment {
+            program: door.getattr("program")?.extract()?,
+            variables: std::env::vars_os()
+                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+                .collect(),
+            commit_variables: door.getattr("commit_variables")?.extract()?,
+            working_directory: std::env::current_dir().unwrap_or_default(),
+            project: path("project")?,
+            default_path: path("default_path")?,
+        };
+        Ok(Self { python: door.clone().unbind(), environment })
+    }
+
+    pub(crate) fn console(&self) -> DjangoConsole {
+        DjangoConsole { python: Python::attach(|py| self.python.clone_ref(py)) }
+    }
+}
+
+impl Door for DjangoDoor {
+    fn kind(&self) -> DoorKind {
+        DoorKind::Django
+    }
+
+    fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
+    fn connect(&mut self, choice: &DatabaseChoice) -> Result<Session, CliError> {
+        if choice.file.is_some() {
+            return Err(CliError::usage(
+                "`--database-file` is an option of the binary: manage.py uses the setting DATABASES",
+                "name an alias with `--database`",
+            ));
+        }
+        Python::attach(|py| {
+            let door = self.python.bind(py);
+            let connection =
+                door.call_method1("connect", (&choice.name,)).map_err(|error| refused(py, &error))?;
+            let opened = DjangoConnection::new(&connection).map_err(|error| refused(py, &error))?;
+            let runner = door.call_method1("runner", (&connection,)).map_err(|error| refused(py, &error))?;
+            Ok(Session { database: Box::new(opened), runner: Some(Box::new(DjangoRunner::new(runner))) })
+        })
+    }
+
+    fn repository(&self, path: &Path) -> Result<Option<Box<dyn Repository>>, RepositoryError> {
+        let found = rollback_git::discover(path)?;
+        Ok(found.map(|repository| Box::new(repository) as Box<dyn Repository>))
+    }
+
+    fn hand_over(&mut self, _: Option<&Path>, _: &[String]) -> Option<Result<i32, CliError>> {
+        None
+    }
+}
+
+/// The door's own refusals carry a hint; anything else is the database's.
+fn refused(py: Python<'_>, error: &PyErr) -> CliError {
+    match error.value(py).getattr("hint").and_then(|hint| hint.extract::<String>()) {
+        Ok(hint) => {
+            let message = error.value(py).str().map_or_else(|_| sentence(py, error), |text| text.to_string());
+            CliError::Usage { message, hint: Some(hint) }
+        }
+        Err(_) => CliError::other(
+            format!("cannot connect to the database: {}", database_error(py, error)),
+            Some("`manage.py check --database default` uses the same settings".to_owned()),
+        ),
+    }
+}
+
+/// Django's `stdout` and `stderr`, and the logger where one was named.
+pub(crate) struct DjangoConsole {
+    python: Py<PyAny>,
+}
+
+impl Console for DjangoConsole {
+    fn out(&mut self, text: &str) -> io::Result<()> {
+        Python::attach(|py| match self.python.bind(py).call_method1("out", (text,)) {
+            Ok(_) => Ok(()),
+            Err(error) if error.is_instance_of::<pyo3::exceptions::PyBrokenPipeError>(py) => {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+            Err(error) => Err(io::Error::other(sentence(py, &error))),
+        })
+    }
+
+    fn say(&mut self, level: Level, line: &str, to_stderr: bool) {
+        let level = match level {
+            Level::Info => "info",
+            Level::Success => "success",
+            Level::Warning => "warning",
+        };
+        // Talk that nobody can hear is no reason to stop.
+        let _ = Python::attach(|py| {
+            self.python.bind(py).call_method1("say", (level, line, to_stderr)).map(|_| ())
+        });
+    }
+}

@@ -1,0 +1,28 @@
+//! The extension module `django_rollback._native`: the command line over Django's own connection and executor.
+//!
+//! It translates, and decides nothing. There is no database driver in it: two SQLite libraries in one process would
+//! break each other's file locks, and Django's connection is the one to use here.
+
+mod connection;
+mod door;
+mod errors;
+mod runner;
+
+use pyo3::prelude::*;
+
+/// Runs one command for the Python object `door` and returns its exit code and, if it failed, what to say.
+#[pyfunction]
+#[expect(clippy::needless_pass_by_value, reason = "what PyO3 hands over is owned")]
+fn run(door: Py<PyAny>, arguments: Vec<String>) -> PyResult<(i32, Option<String>)> {
+    let mut door = Python::attach(|py| door::DjangoDoor::new(door.bind(py)))?;
+    let mut console = door.console();
+    let ended = rollback_cli::run(&mut door, &mut console, &arguments);
+    Ok((ended.code, ended.error))
+}
+
+/// The engine behind `manage.py save_migrations_state`, `rollback_migrations` and `rollback`.
+#[pymodule]
+fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", rollback_engine::VERSION)?;
+    module.add_function(wrap_pyfunction!(run, module)?)
+}

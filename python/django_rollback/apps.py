@@ -1,0 +1,19 @@
+"""The app's configuration. Its label and tables are those of the original, so that an installation upgrades in place."""
+
+from django.apps import AppConfig
+
+
+class DjangoRollbackConfig(AppConfig):
+    name = "django_rollback"
+    verbose_name = "Releases and rollbacks"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from django.core import checks
+
+        from . import checks as our_checks
+
+        checks.register(our_checks.check_settings)
+        checks.register(our_checks.check_engine)
+        checks.register(our_checks.check_databases, checks.Tags.database)
+        checks.register(our_checks.check_commit, deploy=True)

@@ -1,0 +1,43 @@
+"""The settings, all under one name: ``DJANGO_ROLLBACK = {...}``. ``docs/settings.md`` describes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from django.conf import settings
+
+NAME = "DJANGO_ROLLBACK"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What can be set, with the defaults."""
+
+    PATH: str | None = None
+    """Path of the git repository, when ``--path`` is not given."""
+
+    LOGGER: str | None = None
+    """Logger that gets the report of each command, when ``--logger`` is not given."""
+
+    LOG_LEVEL: str | None = None
+    """Level that this logger is set to, when ``--log-level`` is not given."""
+
+    COMMIT_VARIABLES: list[str] = field(default_factory=list)
+    """Environment variables that may name the commit, asked before those that platforms set."""
+
+
+KEYS = [option.name for option in fields(Options)]
+
+
+def raw() -> Any:
+    """What the project has set, unchecked."""
+    return getattr(settings, NAME, {})
+
+
+def options() -> Options:
+    """The options, defaults where the project has set nothing. What is set wrongly is reported by the checks."""
+    given = raw()
+    if not isinstance(given, dict):
+        return Options()
+    return Options(**{key: value for key, value in given.items() if key in KEYS})

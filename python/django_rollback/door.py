@@ -1,0 +1,171 @@
+"""What the engine asks of Django: connections, output, and where the project is.
+
+Nothing here knows a rule about migrations; the engine decides, and calls back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.db import DEFAULT_DB_ALIAS, connections, transaction
+
+from . import conf
+from .runner import Runner
+
+
+class Refusal(Exception):
+    """A reason not to begin, with a hint."""
+
+    def __init__(self, message: str, hint: str):
+        super().__init__(message)
+        self.hint = hint
+
+
+class Door:
+    """One command's way into Django. The engine calls every public method."""
+
+    def __init__(self, program: str, write: Callable[[str, str], None], verbosity: int = 1):
+        self.program = program
+        self.write = write
+        self.verbosity = verbosity
+        options = conf.options()
+        self.commit_variables = list(options.COMMIT_VARIABLES)
+        self.default_path = options.PATH and os.fspath(options.PATH)
+        self.project = project_folder()
+        self.level = logging.INFO
+        self.report: list[str] = []
+        self.failure: BaseException | None = None
+
+    def connect(self, alias: str | None) -> Connection:
+        alias = DEFAULT_DB_ALIAS if alias is None else alias
+        if alias not in connections:
+            known = ", ".join(connections)
+            raise Refusal(f"there is no database {alias!r} in the setting DATABASES", f"aliases: {known}")
+        if connections[alias].vendor not in ("sqlite", "postgresql"):
+            vendor = connections[alias].vendor
+            raise Refusal(f"{vendor} is not supported", "SQLite and PostgreSQL are; name another alias with --database")
+        connection = Connection(alias)
+        connection.query("SELECT 1", None)
+        return connection
+
+    def runner(self, connection: Connection) -> Runner:
+        return Runner(connection.django, self)
+
+    def out(self, text: str) -> None:
+        self.report.append(text)
+        self.write("out", text)
+
+    def say(self, level: str, line: str, to_stderr: bool) -> None:
+        self.report.append(line + "\n")
+        if level == "warning":
+            self.level = max(self.level, logging.WARNING)
+        stream = "err" if to_stderr else "out"
+        self.write(f"{stream}:{level}", line + "\n")
+
+
+class Connection:
+    """Django's connection, with transactions that the engine begins and ends."""
+
+    def __init__(self, alias: str):
+        self.django = connections[alias]
+        self.vendor = self.django.vendor
+        self.name = describe(self.django)
+        self._transaction: contextlib.ExitStack | None = None
+
+    def query(self, sql: str, params: Sequence[Any] | None) -> list[tuple[Any, ...]]:
+        with self.django.cursor() as cursor:
+            cursor.execute(sql, params)
+            return cursor.fetchall()
+
+    def execute(self, sql: str, params: Sequence[Any] | None) -> int:
+        with self.django.cursor() as cursor:
+            cursor.execute(sql, params)
+            return cursor.rowcount
+
+    def begin(self, schema: bool) -> None:
+        with contextlib.ExitStack() as stack:
+            if schema and self.vendor == "sqlite":
+                stack.enter_context(foreign_keys_off(self.django))
+            stack.callback(self._forget)
+            with begin_immediate(self.django):
+                stack.enter_context(transaction.atomic(using=self.django.alias, durable=schema))
+            self._transaction = stack.pop_all()
+
+    def commit(self) -> None:
+        if self._transaction is None:
+            raise RuntimeError("commit without begin")
+        if self.django.needs_rollback:
+            raise RuntimeError("a database error inside the transaction was swallowed: it cannot be committed")
+        self._transaction.close()
+
+    def rollback(self) -> None:
+        if self._transaction is not None:
+            self._transaction.__exit__(RollBack, RollBack(), None)
+
+    def _forget(self) -> None:
+        self._transaction = None
+
+
+class RollBack(Exception):
+    """Tells ``atomic`` to roll back. It never leaves this module."""
+
+
+@contextlib.contextmanager
+def foreign_keys_off(connection: Any) -> Any:
+    """Foreign keys off on SQLite, which only works outside a transaction and which the schema editor insists on."""
+    was_on = connection.disable_constraint_checking() and connection.settings_dict is not None
+    try:
+        yield
+    finally:
+        if was_on:
+            connection.enable_constraint_checking()
+
+
+@contextlib.contextmanager
+def begin_immediate(connection: Any) -> Any:
+    """Transactions that begin meanwhile take SQLite's write lock at once: a later upgrade could fail as busy."""
+    if connection.vendor != "sqlite":
+        yield
+        return
+    connection._start_transaction_under_autocommit = lambda: connection.cursor().execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    finally:
+        del connection._start_transaction_under_autocommit
+
+
+def describe(connection: Any) -> str:
+    """How the database is called, never with a password."""
+    database = connection.settings_dict
+    if connection.vendor == "sqlite":
+        return f"the SQLite database at {database['NAME']}"
+    place = f" on {database['HOST']}" if database.get("HOST") else ""
+    port = f":{database['PORT']}" if database.get("HOST") and database.get("PORT") else ""
+    return f'the PostgreSQL database "{database["NAME"]}"{place}{port}'
+
+
+def project_folder() -> str | None:
+    """The folder of ``manage.py``, or the setting ``BASE_DIR``."""
+    script = os.path.abspath(sys.argv[0]) if sys.argv and sys.argv[0] else ""
+    if os.path.basename(script) == "manage.py":
+        return os.path.dirname(script)
+    try:
+        base = getattr(settings, "BASE_DIR", None)
+    except ImproperlyConfigured:
+        return None
+    return os.fspath(base) if base else None
+
+
+def find_commit() -> str | None:
+    """Asks the engine for the commit of this deploy; returns what speaks against it."""
+    from . import _native
+
+    code, error = _native.run(Door("manage.py rollback", lambda stream, text: None), ["stamp", "--output", "-"])
+    return error if code else None

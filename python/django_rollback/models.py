@@ -1,0 +1,59 @@
+"""The tables. The engine reads and writes them with its own SQL; the models are here for Django's migrations.
+
+History is appended: an operation is never deleted.
+"""
+
+from django.db import models
+
+
+class AppsState(models.Model):
+    """A release. The table is that of the original 0.4.0, which can still read it."""
+
+    id = models.AutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")
+    commit = models.CharField(max_length=64, unique=True, help_text="Full hash of the commit, in hex.")
+    migrations = models.TextField(help_text="JSON: [[id, app, name], …], the newest row of each app (0.4.0 reads it).")
+    timestamp = models.DateTimeField(auto_now_add=True)
+    tags = models.TextField(null=True, help_text="JSON: the tags that pointed to the commit when it was saved.")
+    applied_set = models.CharField(
+        max_length=64, null=True, help_text="Which AppliedSet; null for a release that 0.4.0 saved."
+    )
+
+    class Meta:
+        verbose_name = "release"
+
+    def __str__(self) -> str:
+        return self.commit[:7]
+
+
+class AppliedSet(models.Model):
+    """All migrations that were applied at one moment, under the SHA-256 of their document."""
+
+    hash = models.CharField(max_length=64, primary_key=True)
+    size = models.IntegerField(help_text="How many migrations.")
+    body = models.TextField(help_text="JSON document with its own format version.")
+
+
+class Capsule(models.Model):
+    """What the database remembers about one migration, under the SHA-256 of its document."""
+
+    app = models.CharField(max_length=255)
+    name = models.CharField(max_length=255)
+    digest = models.CharField(max_length=64, unique=True)
+    format = models.IntegerField(help_text="Version of the document.")
+    body = models.TextField(help_text="JSON document: dependencies, what it replaces, what cannot be undone.")
+    at = models.DateTimeField()
+
+
+class Operation(models.Model):
+    """One line of history."""
+
+    kind = models.CharField(max_length=32)
+    outcome = models.CharField(max_length=32)
+    body = models.TextField(help_text="JSON document: who, where, from, to, steps.")
+    at = models.DateTimeField()
+
+
+class Lock(models.Model):
+    """One row. Whoever saves or rolls back holds it."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True)

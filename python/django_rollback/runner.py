@@ -1,0 +1,224 @@
+"""Django's executor, one migration at a time, as the engine's plan says.
+
+The engine decides what is undone, in which order, and when the transaction begins and ends. Here is what only Django
+can do: load migrations, build the states of the models, run an operation backwards, send signals.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from importlib import import_module
+from typing import Any
+
+from django.apps import apps
+from django.core.management.sql import emit_post_migrate_signal, emit_pre_migrate_signal
+from django.db import transaction
+from django.db.migrations import RunPython, SeparateDatabaseAndState
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.migration import Migration
+from django.db.migrations.state import ModelState, ProjectState
+from django.utils.functional import SimpleLazyObject
+from django.utils.module_loading import module_has_submodule
+
+Key = tuple[str, str]
+
+
+class Runner:
+    """The engine calls ``facts``, then ``prepare``, ``undo`` for each step, and ``finish``."""
+
+    def __init__(self, connection: Any, door: Any):
+        self.connection = connection
+        self.door = door
+        self.loader = MigrationLoader(None, load=False, ignore_no_migrations=True)
+        self.loaded = False
+        self.states: dict[Key, ProjectState] = {}
+        self.base = ProjectState()
+        self.plan: list[tuple[Migration, bool]] = []
+
+    def failed(self, error: BaseException) -> None:
+        """Keeps an exception for ``--traceback``."""
+        self.door.failure = error
+
+    def facts(self) -> str:
+        """What the loader finds, as the engine reads it: one entry for each file, nothing left out or replaced."""
+        self._load()
+        migrations = [_facts(migration) for _, migration in sorted(self.loader.disk_migrations.items())]
+        return json.dumps({"migrations": migrations, "unmigrated_apps": sorted(self.loader.unmigrated_apps)})
+
+    def _load(self) -> None:
+        if not self.loaded:
+            self.loader.load_disk()
+            self.loaded = True
+
+    def prepare(self, steps: list[Key], kept: list[Key]) -> None:
+        """Builds the state before each step, and sends ``pre_migrate``.
+
+        ``kept`` comes first, in the order of the graph: then the states hold exactly what the database holds, and
+        nothing is rendered before it is needed (Django's own way back mixes both, and renders again and again).
+        """
+        self._load()
+        self.plan = [(self.loader.disk_migrations[key], True) for key in steps]
+        state = ProjectState(real_apps=self.loader.unmigrated_apps)
+        for key in kept:
+            self.loader.disk_migrations[key].mutate_state(state, preserve=False)
+        self.base = state
+        state.apps  # Rendered once, here: the states after it are copies of this one.
+        for migration, _ in reversed(self.plan):
+            self.states[migration.app_label, migration.name] = state
+            state = migration.mutate_state(state, preserve=True)
+        self._send_pre_migrate(state)
+        for migration, _ in self.plan:
+            for operation in _nested(migration.operations):
+                _see_fresh_models(operation)
+
+    def _send_pre_migrate(self, state: ProjectState) -> None:
+        for app_config in apps.get_app_configs():
+            if module_has_submodule(app_config.module, "management"):
+                import_module(".management", app_config.name)
+        emit_pre_migrate_signal(
+            self._signal_verbosity,
+            False,
+            self.connection.alias,
+            stdout=sys.stderr,
+            apps=SimpleLazyObject(lambda: state.apps),
+            plan=self.plan,
+        )
+
+    def undo(self, app: str, name: str) -> None:
+        """Runs one migration backwards. Its row is the engine's business."""
+        migration = self.loader.disk_migrations[app, name]
+        state = self.states.pop((app, name))
+        with _careful_statements(self.connection):
+            with self.connection.schema_editor(atomic=migration.atomic) as schema_editor:
+                migration.unapply(state, schema_editor)
+
+    def finish(self) -> list[str]:
+        """Sends ``post_migrate`` with the models that are left; what its receivers cannot do is said, not fatal."""
+        state = self.base
+        state.clear_delayed_apps_cache()
+        _render_real_apps_again(state)
+        try:
+            with transaction.atomic(using=self.connection.alias):
+                emit_post_migrate_signal(
+                    self._signal_verbosity,
+                    False,
+                    self.connection.alias,
+                    stdout=sys.stderr,
+                    apps=state.apps,
+                    plan=self.plan,
+                )
+        except Exception as error:
+            self.failed(error)
+            return [
+                f"a receiver of post_migrate failed ({type(error).__name__}): the migrations are undone, but content "
+                "types and permissions may lack rows until the next `migrate`"
+            ]
+        return []
+
+    @property
+    def _signal_verbosity(self) -> int:
+        return self.door.verbosity
+
+
+def _facts(migration: Migration) -> dict[str, Any]:
+    return {
+        "id": [migration.app_label, migration.name],
+        "dependencies": [list(key) for key in migration.dependencies],
+        "run_before": [list(key) for key in migration.run_before],
+        "replaces": [list(key) for key in migration.replaces],
+        "atomic": bool(migration.atomic),
+        "irreversible": list(_irreversible(migration.operations)),
+    }
+
+
+def _irreversible(operations: Iterable[Any], inside: str = "") -> Iterator[str]:
+    for number, operation in enumerate(operations, 1):
+        place = f"{inside}operation {number}"
+        if not operation.reversible:
+            yield f"{_describe(operation)} ({place})"
+        elif isinstance(operation, SeparateDatabaseAndState):
+            yield from _irreversible(operation.database_operations, f"{place}, database ")
+
+
+def _describe(operation: Any) -> str:
+    name = type(operation).__name__
+    code = getattr(operation, "code", None)
+    return f"{name} {code.__name__}" if isinstance(operation, RunPython) and hasattr(code, "__name__") else name
+
+
+def _nested(operations: Iterable[Any]) -> Iterator[Any]:
+    for operation in operations:
+        yield operation
+        if isinstance(operation, SeparateDatabaseAndState):
+            yield from _nested(operation.database_operations)
+
+
+def _see_fresh_models(operation: Any) -> None:
+    """``RunPython`` renders delayed models before it runs forwards, and forgets to before it runs backwards."""
+    if not isinstance(operation, RunPython):
+        return
+    backwards = operation.database_backwards
+
+    def database_backwards(app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        from_state.clear_delayed_apps_cache()
+        backwards(app_label, schema_editor, from_state, to_state)
+
+    operation.database_backwards = database_backwards
+
+
+def _render_real_apps_again(state: ProjectState) -> None:
+    """Models of apps without migrations get their relations to the final state, as ``migrate`` does it."""
+    with state.apps.bulk_update():
+        keys = [(model.app_label, model.name_lower) for model in state.apps.real_models]
+        for key in keys:
+            state.apps.unregister_model(*key)
+        state.apps.render_multiple([ModelState.from_model(apps.get_model(*key)) for key in keys])
+
+
+SCHEMA_STATEMENTS = ("ALTER", "DROP", "CREATE", "TRUNCATE", "COMMENT", "SET CONSTRAINTS", "SAVEPOINT", "RELEASE")
+
+
+@contextlib.contextmanager
+def _careful_statements(connection: Any) -> Iterator[None]:
+    """Lets schema changes follow data changes inside one transaction, on both databases."""
+    wrapper = {"postgresql": _FlushConstraints, "sqlite": _LegacyRename}[connection.vendor](connection)
+    with connection.execute_wrapper(wrapper):
+        yield
+
+
+class _FlushConstraints:
+    """PostgreSQL refuses to alter a table with pending trigger events: check deferred constraints before."""
+
+    def __init__(self, connection: Any):
+        self.connection = connection
+        self.pending = True
+
+    def __call__(self, execute: Any, sql: Any, params: Any, many: bool, context: Any) -> Any:
+        statement = str(sql).lstrip().upper()
+        if not statement.startswith(SCHEMA_STATEMENTS):
+            self.pending = self.pending or not statement.startswith("SELECT")
+        elif self.pending and self.connection.in_atomic_block and statement.startswith(SCHEMA_STATEMENTS[:5]):
+            execute("SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED", None, False, context)
+            self.pending = False
+        return execute(sql, params, many, context)
+
+
+class _LegacyRename:
+    """SQLite refuses to rename a remade table while a view names it, unless it renames the old way."""
+
+    def __init__(self, connection: Any):
+        self.connection = connection
+
+    def __call__(self, execute: Any, sql: Any, params: Any, many: bool, context: Any) -> Any:
+        if not str(sql).startswith('ALTER TABLE "new__'):
+            return execute(sql, params, many, context)
+        execute("PRAGMA legacy_alter_table = ON", None, False, context)
+        try:
+            return execute(sql, params, many, context)
+        finally:
+            execute("PRAGMA legacy_alter_table = OFF", None, False, context)
+
+
