@@ -1,0 +1,64 @@
+# Every target does its own set-up: it needs Rust, Python 3.10 or newer, git and a C compiler, and nothing else.
+
+PYTHON ?= python3
+DJANGO ?= 5.2
+VENV := .venv
+BIN := $(VENV)/bin
+CARGO_TARGET_DIR ?= target
+export CARGO_TARGET_DIR
+SOURCES := $(shell find crates python -type f -not -name '*.pyc') Cargo.toml Cargo.lock pyproject.toml
+
+.PHONY: help demo test test-rust test-python test-matrix lint fmt wheel bench clean
+
+help: ## show the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+demo: .installed ## a small shop is deployed three times and taken back to v1, on SQLite
+	$(BIN)/python demo/demo.py
+
+test: test-rust test-python ## all tests, on SQLite and on a PostgreSQL of their own
+
+test-rust:
+	cargo test --workspace --exclude rollback-py --quiet
+
+test-python: .installed
+	$(BIN)/python -m pytest tests
+
+test-matrix: $(VENV)/.tools ## the Python tests with every supported pair of Python and Django that is there
+	tools/wheel dev
+	$(BIN)/python tools/matrix.py
+
+lint: $(VENV)/.tools ## formatting, lints, licences and documentation, all as errors
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+	$(BIN)/ruff check python tests demo bench tools
+	$(BIN)/ruff format --check python tests demo bench tools
+
+fmt: $(VENV)/.tools ## format everything
+	cargo fmt --all
+	$(BIN)/ruff check --quiet --fix python tests demo bench tools
+	$(BIN)/ruff format --quiet python tests demo bench tools
+
+wheel: $(VENV)/.tools ## the wheel, optimised, in dist/: extension module, Django app and binary
+	tools/wheel release
+
+bench: wheel ## compare with the original 0.4.0 (ORIGINAL=path of its checkout)
+	$(BIN)/python bench/bench.py
+
+clean: ## remove what the targets made
+	rm -rf $(VENV) .venvs .venv-* .installed dist target
+
+# The virtual environment with the tools that the targets use.
+$(VENV)/.tools: tools/requirements.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed: make PYTHON=…")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tools/requirements.txt "django~=$(DJANGO).0"
+	touch $@
+
+# The wheel, built without optimisation, installed in the virtual environment.
+.installed: $(VENV)/.tools $(SOURCES) tools/wheel
+	tools/wheel dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps dist/dev/*.whl
+	touch $@
+
