@@ -19,9 +19,11 @@ from django.db import transaction
 from django.db.migrations import RunPython, SeparateDatabaseAndState
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.migration import Migration
-from django.db.migrations.state import ModelState, ProjectState
+from django.db.migrations.state import ModelState
 from django.utils.functional import SimpleLazyObject
 from django.utils.module_loading import module_has_submodule
+
+from .states import LazyState
 
 Key = tuple[str, str]
 
@@ -34,8 +36,8 @@ class Runner:
         self.door = door
         self.loader = MigrationLoader(None, load=False, ignore_no_migrations=True)
         self.loaded = False
-        self.states: dict[Key, ProjectState] = {}
-        self.base = ProjectState()
+        self.states: dict[Key, LazyState] = {}
+        self.base = LazyState.empty(set())
         self.plan: list[tuple[Migration, bool]] = []
 
     def failed(self, error: BaseException) -> None:
@@ -56,16 +58,14 @@ class Runner:
     def prepare(self, steps: list[Key], kept: list[Key]) -> None:
         """Builds the state before each step, and sends ``pre_migrate``.
 
-        ``kept`` comes first, in the order of the graph: then the states hold exactly what the database holds, and
-        nothing is rendered before it is needed (Django's own way back mixes both, and renders again and again).
+        ``kept`` comes first, in the order of the graph: then the states hold exactly what the database holds.
         """
         self._load()
         self.plan = [(self.loader.disk_migrations[key], True) for key in steps]
-        state = ProjectState(real_apps=self.loader.unmigrated_apps)
+        state = LazyState.empty(self.loader.unmigrated_apps)
         for key in kept:
             self.loader.disk_migrations[key].mutate_state(state, preserve=False)
         self.base = state
-        state.apps  # Rendered once, here: the states after it are copies of this one.
         for migration, _ in reversed(self.plan):
             self.states[migration.app_label, migration.name] = state
             state = migration.mutate_state(state, preserve=True)
@@ -74,7 +74,7 @@ class Runner:
             for operation in _nested(migration.operations):
                 _see_fresh_models(operation)
 
-    def _send_pre_migrate(self, state: ProjectState) -> None:
+    def _send_pre_migrate(self, state: LazyState) -> None:
         for app_config in apps.get_app_configs():
             if module_has_submodule(app_config.module, "management"):
                 import_module(".management", app_config.name)
@@ -157,8 +157,9 @@ def _nested(operations: Iterable[Any]) -> Iterator[Any]:
 
 
 def _see_fresh_models(operation: Any) -> None:
-    """``RunPython`` renders delayed models before it runs forwards, and forgets to before it runs backwards."""
-    if not isinstance(operation, RunPython):
+    """Lets code of the project see every relation exactly, as ``RunPython`` does it forwards and forgets backwards."""
+    of_django = type(operation).__module__.startswith(("django.db.migrations.", "django.contrib.postgres."))
+    if of_django and (not isinstance(operation, RunPython) or operation.reverse_code is RunPython.noop):
         return
     backwards = operation.database_backwards
 
@@ -169,7 +170,7 @@ def _see_fresh_models(operation: Any) -> None:
     operation.database_backwards = database_backwards
 
 
-def _render_real_apps_again(state: ProjectState) -> None:
+def _render_real_apps_again(state: LazyState) -> None:
     """Models of apps without migrations get their relations to the final state, as ``migrate`` does it."""
     with state.apps.bulk_update():
         keys = [(model.app_label, model.name_lower) for model in state.apps.real_models]
@@ -220,5 +221,3 @@ class _LegacyRename:
             return execute(sql, params, many, context)
         finally:
             execute("PRAGMA legacy_alter_table = OFF", None, False, context)
-
-

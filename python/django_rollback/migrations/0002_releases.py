@@ -36,9 +36,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="appsstate",
             name="tags",
-            field=models.TextField(
-                help_text="JSON: the tags that pointed to the commit when it was saved.", null=True
-            ),
+            field=models.TextField(help_text="JSON: the tags that pointed to the commit when it was saved.", null=True),
         ),
         migrations.AddField(
             model_name="appsstate",
@@ -65,9 +63,7 @@ class Migration(migrations.Migration):
                 ("format", models.IntegerField(help_text="Version of the document.")),
                 (
                     "body",
-                    models.TextField(
-                        help_text="JSON document: dependencies, what it replaces, what cannot be undone."
-                    ),
+                    models.TextField(help_text="JSON document: dependencies, what it replaces, what cannot be undone."),
                 ),
                 ("at", models.DateTimeField()),
             ],

@@ -19,9 +19,7 @@ class Command(OriginalCommand):
         parser.add_argument("--list", action="store_true", help="Show the saved releases, newest first.")
         parser.add_argument("-t", "--tag", help="Tag that the release was saved under.")
         parser.add_argument("-c", "--commit", help="Commit of the release: its hash or the first digits, at least 4.")
-        parser.add_argument(
-            "--fake", "--dry-run", action="store_true", help="Only show the plan; nothing is written."
-        )
+        parser.add_argument("--fake", "--dry-run", action="store_true", help="Only show the plan; nothing is written.")
 
     def own_arguments(self, options: dict[str, Any]) -> list[str]:
         arguments = [f"--{flag}" for flag in ("list", "fake") if options[flag]]
