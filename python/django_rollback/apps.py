@@ -1,4 +1,4 @@
-"""The app's configuration. Its label and tables are those of the original, so that an installation upgrades in place."""
+"""The app's configuration. Label and tables are those of the original: an installation upgrades in place."""
 
 from django.apps import AppConfig
 

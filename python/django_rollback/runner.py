@@ -91,9 +91,9 @@ class Runner:
         """Runs one migration backwards. Its row is the engine's business."""
         migration = self.loader.disk_migrations[app, name]
         state = self.states.pop((app, name))
-        with _careful_statements(self.connection):
-            with self.connection.schema_editor(atomic=migration.atomic) as schema_editor:
-                migration.unapply(state, schema_editor)
+        editor = self.connection.schema_editor(atomic=migration.atomic)
+        with _careful_statements(self.connection), editor as schema_editor:
+            migration.unapply(state, schema_editor)
 
     def finish(self) -> list[str]:
         """Sends ``post_migrate`` with the models that are left; what its receivers cannot do is said, not fatal."""

@@ -1,4 +1,4 @@
-"""From the original's table to ours: a commit is unique and may be a SHA-256, sets are stored whole, history is kept."""
+"""From the original's table to ours: commits are unique and may be SHA-256, sets are stored whole, history is kept."""
 
 from django.db import migrations, models
 from django.db.models import Max
