@@ -21,11 +21,12 @@ from .runner import Runner
 
 
 class Refusal(Exception):
-    """A reason not to begin, with a hint."""
+    """A reason not to begin, with a hint; ``is_usage`` where the arguments are wrong."""
 
-    def __init__(self, message: str, hint: str):
+    def __init__(self, message: str, hint: str, is_usage: bool = False):
         super().__init__(message)
         self.hint = hint
+        self.is_usage = is_usage
 
 
 class Door:
@@ -47,10 +48,14 @@ class Door:
         alias = DEFAULT_DB_ALIAS if alias is None else alias
         if alias not in connections:
             known = ", ".join(connections)
-            raise Refusal(f"there is no database {alias!r} in the setting DATABASES", f"aliases: {known}")
-        if connections[alias].vendor not in ("sqlite", "postgresql"):
-            vendor = connections[alias].vendor
+            raise Refusal(
+                f"there is no database {alias!r} in the setting DATABASES", f"aliases: {known}", is_usage=True
+            )
+        vendor = connections[alias].vendor
+        if vendor not in ("sqlite", "postgresql"):
             raise Refusal(f"{vendor} is not supported", "SQLite and PostgreSQL are; name another alias with --database")
+        if vendor == "sqlite":
+            refuse_missing_file(connections[alias])
         connection = Connection(alias)
         connection.query("SELECT 1", None)
         return connection
@@ -117,15 +122,21 @@ class RollBack(Exception):
     """Tells ``atomic`` to roll back. It never leaves this module."""
 
 
+def refuse_missing_file(connection: Any) -> None:
+    """SQLite would make a new, empty database of a wrong path."""
+    name = str(connection.settings_dict["NAME"])
+    if not connection.is_in_memory_db() and not name.startswith("file:") and not os.path.exists(name):
+        raise Refusal(f"there is no database file at {name}", "check the setting DATABASES, or run migrate first")
+
+
 @contextlib.contextmanager
 def foreign_keys_off(connection: Any) -> Any:
     """Foreign keys off on SQLite, which only works outside a transaction and which the schema editor insists on."""
-    was_on = connection.disable_constraint_checking() and connection.settings_dict is not None
+    connection.disable_constraint_checking()
     try:
         yield
     finally:
-        if was_on:
-            connection.enable_constraint_checking()
+        connection.enable_constraint_checking()
 
 
 @contextlib.contextmanager

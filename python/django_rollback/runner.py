@@ -70,9 +70,6 @@ class Runner:
             self.states[migration.app_label, migration.name] = state
             state = migration.mutate_state(state, preserve=True)
         self._send_pre_migrate(state)
-        for migration, _ in self.plan:
-            for operation in _nested(migration.operations):
-                _see_fresh_models(operation)
 
     def _send_pre_migrate(self, state: LazyState) -> None:
         for app_config in apps.get_app_configs():
@@ -92,7 +89,7 @@ class Runner:
         migration = self.loader.disk_migrations[app, name]
         state = self.states.pop((app, name))
         editor = self.connection.schema_editor(atomic=migration.atomic)
-        with _careful_statements(self.connection), editor as schema_editor:
+        with _careful_statements(self.connection), _exact_models(migration), editor as schema_editor:
             migration.unapply(state, schema_editor)
 
     def finish(self) -> list[str]:
@@ -156,18 +153,29 @@ def _nested(operations: Iterable[Any]) -> Iterator[Any]:
             yield from _nested(operation.database_operations)
 
 
-def _see_fresh_models(operation: Any) -> None:
+@contextlib.contextmanager
+def _exact_models(migration: Migration) -> Iterator[None]:
     """Lets code of the project see every relation exactly, as ``RunPython`` does it forwards and forgets backwards."""
-    of_django = type(operation).__module__.startswith(("django.db.migrations.", "django.contrib.postgres."))
-    if of_django and (not isinstance(operation, RunPython) or operation.reverse_code is RunPython.noop):
-        return
-    backwards = operation.database_backwards
+    with contextlib.ExitStack() as stack:
+        for operation in _nested(migration.operations):
+            if _runs_code_of_the_project(operation):
+                operation.database_backwards = _with_exact_models(operation.database_backwards)
+                stack.callback(delattr, operation, "database_backwards")
+        yield
 
+
+def _runs_code_of_the_project(operation: Any) -> bool:
+    if isinstance(operation, RunPython):
+        return operation.reverse_code is not RunPython.noop
+    return not type(operation).__module__.startswith(("django.db.migrations.", "django.contrib.postgres."))
+
+
+def _with_exact_models(backwards: Any) -> Any:
     def database_backwards(app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
         from_state.clear_delayed_apps_cache()
         backwards(app_label, schema_editor, from_state, to_state)
 
-    operation.database_backwards = database_backwards
+    return database_backwards
 
 
 def _render_real_apps_again(state: LazyState) -> None:

@@ -22,7 +22,7 @@ pub const TAGS_VARIABLE: &str = "DJANGO_ROLLBACK_TAGS";
 /// Where platforms put the commit of a deploy, in the order in which they are asked, with who sets it.
 pub const PLATFORM_VARIABLES: &[(&str, &str)] = &[
     ("GIT_COMMIT", "Jenkins"),
-    ("SOURCE_VERSION", "Heroku builds, AWS CodeBuild (see also its own variable below), Scalingo"),
+    ("SOURCE_VERSION", "Heroku and Scalingo builds"),
     ("HEROKU_SLUG_COMMIT", "Heroku dyno metadata"),
     ("HEROKU_BUILD_COMMIT", "Heroku dyno metadata"),
     ("RENDER_GIT_COMMIT", "Render"),

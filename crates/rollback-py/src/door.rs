@@ -81,7 +81,9 @@ fn refused(py: Python<'_>, error: &PyErr) -> CliError {
     match error.value(py).getattr("hint").and_then(|hint| hint.extract::<String>()) {
         Ok(hint) => {
             let message = error.value(py).str().map_or_else(|_| sentence(py, error), |text| text.to_string());
-            CliError::Usage { message, hint: Some(hint) }
+            let is_usage =
+                error.value(py).getattr("is_usage").and_then(|usage| usage.extract()).unwrap_or(false);
+            if is_usage { CliError::usage(message, hint) } else { CliError::other(message, Some(hint)) }
         }
         Err(_) => CliError::other(
             format!("cannot connect to the database: {}", database_error(py, error)),
