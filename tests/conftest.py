@@ -1,0 +1,66 @@
+"""Fixtures: a fresh database per test on SQLite and on PostgreSQL, and a Django project that uses it.
+
+PostgreSQL is started when the first test asks for it; where it cannot be, its tests fail, they are never skipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from harness.database import Database
+from harness.postgres import Cluster
+from harness.project import Project
+
+NewDatabase = Callable[[], Database]
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Cluster]:
+    """The PostgreSQL server of this test run."""
+    with Cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def numbers() -> Iterator[int]:
+    """Numbers for the names of databases, each once in a run."""
+    return count(1)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def new_database(request: pytest.FixtureRequest, tmp_path: Path, numbers: Iterator[int]) -> Iterator[NewDatabase]:
+    """Call it for one more empty database of the kind that the test runs on."""
+    if request.param == "sqlite":
+        yield lambda: _create_file(tmp_path / f"database-{next(numbers)}.sqlite3")
+        return
+    cluster: Cluster = request.getfixturevalue("postgres")
+    created: list[Database] = []
+
+    def create() -> Database:
+        created.append(cluster.create_database(f"test_{next(numbers)}"))
+        return created[-1]
+
+    yield create
+    for database in created:
+        cluster.drop_database(database.name)
+
+
+@pytest.fixture
+def database(new_database: NewDatabase) -> Database:
+    """A fresh database; a test that asks for it runs once on SQLite and once on PostgreSQL."""
+    return new_database()
+
+
+@pytest.fixture
+def project(tmp_path: Path, database: Database) -> Project:
+    """An empty Django project on `database`, with nothing committed yet."""
+    return Project(tmp_path / "project", database=database)
+
+
+def _create_file(path: Path) -> Database:
+    path.touch()
+    return Database.sqlite(path)
