@@ -1,0 +1,7 @@
+from django.db import models
+
+
+class Product(models.Model):
+    name = models.CharField(max_length=100)
+    slug = models.SlugField(max_length=100, unique=True)
+    price = models.DecimalField(max_digits=8, decimal_places=2, default=0)
