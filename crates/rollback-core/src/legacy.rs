@@ -48,27 +48,41 @@ pub enum Uncertain {
 ///
 /// Rows are inserted with rising ids. So while an app's newest row is still the same row, everything of that app
 /// with a lower id was applied then, and everything with a higher id was not, unless a row was deleted and inserted
-/// again. A gap among the ids betrays that; a migration that depends on the app's newest one is beyond doubt.
-pub fn rebuild(migrations: &str, now: &[AppliedRow], graph: Option<&Graph>) -> Result<AppliedSet, Uncertain> {
-    let newest = parse(migrations)?;
+/// again. A gap among the ids betrays that; a migration that depends on the app's newest one is beyond doubt. Rows of
+/// `own_app` are never undone, so nothing about them has to be certain.
+pub fn rebuild(
+    migrations: &str,
+    now: &[AppliedRow],
+    graph: &Graph,
+    own_app: &str,
+) -> Result<AppliedSet, Uncertain> {
+    let newest_rows = parse(migrations)?;
     let mut set = Vec::new();
-    for (app, newest) in &newest {
-        if !now.iter().any(|row| row == newest) {
-            return Err(Uncertain::RowChanged(newest.migration.clone()));
-        }
-        let (then, later): (Vec<_>, Vec<_>) =
-            now.iter().filter(|row| row.migration.app == *app).partition(|row| row.id <= newest.id);
-        if has_gaps(now, newest.id) {
-            let certain = |row: &&&AppliedRow| {
-                graph.is_some_and(|graph| graph.descends(&row.migration, &newest.migration))
-            };
-            if let Some(row) = later.iter().find(|row| !certain(row)) {
-                return Err(Uncertain::MaybeReapplied(row.migration.clone()));
-            }
+    for (app, newest) in &newest_rows {
+        let rows = now.iter().filter(|row| row.migration.app == *app);
+        let (then, later): (Vec<_>, Vec<_>) = rows.partition(|row| row.id <= newest.id);
+        if app != own_app {
+            check_certain(newest, &later, now, graph)?;
         }
         set.extend(then.into_iter().map(|row| row.migration.clone()));
     }
     Ok(set.into_iter().collect())
+}
+
+fn check_certain(
+    newest: &AppliedRow,
+    later: &[&AppliedRow],
+    now: &[AppliedRow],
+    graph: &Graph,
+) -> Result<(), Uncertain> {
+    if !now.contains(newest) {
+        return Err(Uncertain::RowChanged(newest.migration.clone()));
+    }
+    let doubtful = later.iter().find(|row| !graph.descends(&row.migration, &newest.migration));
+    match doubtful {
+        Some(row) if has_gaps(now, newest.id) => Err(Uncertain::MaybeReapplied(row.migration.clone())),
+        _ => Ok(()),
+    }
 }
 
 fn parse(migrations: &str) -> Result<BTreeMap<String, AppliedRow>, Uncertain> {
@@ -108,7 +122,7 @@ mod tests {
         let facts = migrations("a.1\na.2 < a.1\na.3 < a.2\na.2b < a.1\nb.1");
         let facts: Vec<&MigrationFacts> = facts.iter().collect();
         let graph = Graph::build(&facts, &Default::default(), &Default::default());
-        let found = rebuild(&newest_per_app(&rows(then)), &rows(now), Some(&graph));
+        let found = rebuild(&newest_per_app(&rows(then)), &rows(now), &graph, "own");
         assert_eq!(found, expected.map(|text| ids(text).into_iter().collect()));
     }
 
@@ -130,6 +144,12 @@ mod tests {
     }
 
     #[test]
+    fn our_own_rows_are_beyond_doubt() {
+        check("2:a.1 3:own.1", "2:a.1 7:own.1 9:own.2", Ok("a.1"));
+        check("2:a.1 3:own.1", "2:a.1 3:own.1 9:own.2", Ok("a.1 own.1"));
+    }
+
+    #[test]
     fn a_newest_row_that_changed_is_not_certain() {
         check("1:a.1 2:a.2", "1:a.1 5:a.2", Err(Uncertain::RowChanged(id("a.2"))));
         check("1:a.1 2:a.2", "1:a.1", Err(Uncertain::RowChanged(id("a.2"))));
@@ -138,7 +158,10 @@ mod tests {
     #[test]
     fn damage_is_said() {
         for text in ["", "{}", "[[1,\"a\"]]", "[]", "[[\"1\",\"a\",\"b\"]]"] {
-            assert!(matches!(rebuild(text, &[], None), Err(Uncertain::Damaged(_))), "{text}");
+            assert!(
+                matches!(rebuild(text, &[], &Graph::default(), "own"), Err(Uncertain::Damaged(_))),
+                "{text}"
+            );
         }
     }
 }

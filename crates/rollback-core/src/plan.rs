@@ -342,11 +342,11 @@ impl<'a> Planner<'a> {
                     undo.insert(node);
                 }
                 Some(node) => {
-                    blockers.push(Blocker::MissingFile { migration: node.clone() });
+                    blockers.extend(self.why_no_file(&node));
                     undo.insert(node);
                 }
                 None => {
-                    blockers.extend(self.why_unknown(part));
+                    blockers.extend(self.why_no_file(part));
                     unknown.insert(part.clone());
                 }
             }
@@ -361,7 +361,7 @@ impl<'a> Planner<'a> {
             .cloned()
     }
 
-    fn why_unknown(&self, part: &MigrationId) -> Option<Blocker> {
+    fn why_no_file(&self, part: &MigrationId) -> Option<Blocker> {
         self.situation.on_disk?;
         let squash = self
             .split
@@ -593,6 +593,8 @@ mod tests {
             a.4 < a.1s";
         check(&Case { now: "a.1 a.2 a.1s a.4", target: "a.1 a.2", files, ..FILES }, "-a.4 ~a.1s");
         check(&Case { now: "a.1 a.2 a.1s", target: "a.1", files, ..FILES }, "-a.2 ~a.1s !cannot-split");
+        let remembered = "a.1\na.2 < a.1";
+        check(&Case { now: "a.1 a.2 a.1s", target: "a.1", files, remembered }, "-a.2 ~a.1s !cannot-split");
     }
 
     #[test]

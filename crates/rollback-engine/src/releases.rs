@@ -1,12 +1,16 @@
 //! Reading releases: the list, one of them, and where the database stands against them.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use rollback_core::graph::Graph;
 use rollback_core::legacy::{self, Uncertain};
-use rollback_core::{AppliedRow, AppliedSet, CommitId, MigrationFacts, MigrationId, Release, Target, select};
+use rollback_core::{
+    AppliedRow, AppliedSet, CommitId, MigrationFacts, MigrationId, ProjectFacts, Release, Target, select,
+};
 
 use crate::error::EngineError;
 use crate::ports::Database;
-use crate::store::{RecordedOperation, SetSource, Store, StoredRelease};
+use crate::store::{APP_LABEL, RecordedOperation, SetSource, Store, StoredRelease};
 
 /// A line of the list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,21 +51,25 @@ pub struct Status {
 pub fn list(database: &mut dyn Database) -> Result<Vec<ListedRelease>, EngineError> {
     let mut store = Store::open(database)?;
     let releases = store.releases()?;
-    let rows = match releases.iter().any(|release| matches!(release.set, SetSource::Original { .. })) {
-        true => store.applied_rows()?,
-        false => Vec::new(),
-    };
-    releases.into_iter().map(|release| listed(release, &rows)).collect()
+    let rows = if releases.iter().any(is_original) { store.applied_rows()? } else { Vec::new() };
+    releases.into_iter().map(|release| listed(&mut store, release, &rows)).collect()
 }
 
-fn listed(stored: StoredRelease, rows: &[AppliedRow]) -> Result<ListedRelease, EngineError> {
+fn listed(
+    store: &mut Store<'_>,
+    stored: StoredRelease,
+    rows: &[AppliedRow],
+) -> Result<ListedRelease, EngineError> {
     let migrations = match &stored.set {
         SetSource::Stored { size, .. } => size.and_then(|size| usize::try_from(size).ok()),
-        SetSource::Original { newest_per_app } => {
-            legacy::rebuild(newest_per_app, rows, None).ok().map(|set| set.len())
-        }
+        SetSource::Original { .. } => applied_at(store, &stored, rows, None)?.ok().map(|set| set.len()),
     };
     Ok(ListedRelease { release: stored.release, migrations })
+}
+
+/// Whether 0.4.0 saved it, and its whole set is not stored yet.
+pub(crate) fn is_original(stored: &StoredRelease) -> bool {
+    matches!(stored.set, SetSource::Original { .. })
 }
 
 /// One release, the current one unless another is named.
@@ -78,7 +86,7 @@ pub fn show(database: &mut dyn Database, target: Option<&Target>) -> Result<Show
     Ok(ShownRelease {
         release: stored[place].release.clone(),
         current: place == 0,
-        applied: applied_at(&mut store, &stored[place], &rows)?,
+        applied: applied_at(&mut store, &stored[place], &rows, None)?,
         previous: releases.get(place + 1).cloned(),
     })
 }
@@ -90,7 +98,7 @@ pub fn status(database: &mut dyn Database) -> Result<Status, EngineError> {
     let current = stored.first().ok_or(rollback_core::SelectError::NoRelease)?;
     let rows = store.applied_rows()?;
     let now = AppliedSet::of_rows(&rows);
-    let then = applied_at(&mut store, current, &rows)?.unwrap_or_else(|_| now.clone());
+    let then = applied_at(&mut store, current, &rows, None)?.unwrap_or_else(|_| now.clone());
     Ok(Status {
         current: current.release.clone(),
         applied: now.len(),
@@ -104,46 +112,67 @@ pub fn history(database: &mut dyn Database, limit: u32) -> Result<Vec<RecordedOp
     Store::open(database)?.operations(limit)
 }
 
-/// What was applied at a release: read, or for one of 0.4.0 rebuilt where that is certain.
+/// What was applied at a release: read, or for one of 0.4.0 rebuilt where that is certain. The project's files, where
+/// they are known, say more about the graph than what is remembered.
 pub(crate) fn applied_at(
     store: &mut Store<'_>,
     stored: &StoredRelease,
     rows: &[AppliedRow],
+    project: Option<&ProjectFacts>,
 ) -> Result<Result<AppliedSet, Uncertain>, EngineError> {
     match &stored.set {
         SetSource::Stored { hash, .. } => store.applied_set(&stored.release.commit, hash).map(Ok),
         SetSource::Original { newest_per_app } => {
             let remembered = store.remembered()?;
-            Ok(rebuild(newest_per_app, rows, &remembered))
+            let graph = graph_of(&remembered, project);
+            Ok(legacy::rebuild(newest_per_app, rows, &graph, APP_LABEL))
         }
     }
 }
 
-/// Gives every release of 0.4.0 its set while the rows still tell it: each later `migrate` could blur them.
+fn graph_of(remembered: &[MigrationFacts], project: Option<&ProjectFacts>) -> Graph {
+    let nothing = ProjectFacts::default();
+    let project = project.unwrap_or(&nothing);
+    let mut facts: BTreeMap<&MigrationId, &MigrationFacts> = BTreeMap::new();
+    facts.extend(remembered.iter().chain(&project.migrations).map(|fact| (&fact.id, fact)));
+    let facts: Vec<&MigrationFacts> = facts.into_values().collect();
+    Graph::build(&facts, &project.unmigrated_apps, &BTreeSet::new())
+}
+
+/// As `applied_at`, where a set that is damaged or not certain matters no more than one that is missing.
+pub(crate) fn readable_set(
+    store: &mut Store<'_>,
+    stored: &StoredRelease,
+    rows: &[AppliedRow],
+) -> Result<Option<AppliedSet>, EngineError> {
+    match applied_at(store, stored, rows, None) {
+        Ok(set) => Ok(set.ok()),
+        Err(EngineError::Damaged { .. } | EngineError::StoredSet { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Gives every release of 0.4.0 its set while the rows still tell it (each later `migrate` could blur them), and the
+/// tags that git has for it now. The newest release gets both by being saved itself.
 pub(crate) fn adopt(
     store: &mut Store<'_>,
     rows: &[AppliedRow],
-    remembered: &[MigrationFacts],
+    tags_in_git: &[(String, CommitId)],
+    being_saved: &CommitId,
 ) -> Result<(), EngineError> {
-    for stored in store.releases()? {
-        if let SetSource::Original { newest_per_app } = &stored.set
-            && let Ok(set) = rebuild(newest_per_app, rows, remembered)
-        {
-            let hash = store.put_set(&set)?;
-            store.adopt_release(stored.release.id, &hash)?;
-        }
+    let releases = store.releases()?;
+    let updated = releases.first().filter(|newest| newest.release.commit == *being_saved);
+    for stored in releases.iter().filter(|stored| is_original(stored) && Some(*stored) != updated) {
+        let set = match applied_at(store, stored, rows, None)? {
+            Ok(set) => Some(store.put_set(&set)?),
+            Err(_) => None,
+        };
+        let commit = &stored.release.commit;
+        let tags = tags_in_git.iter().filter(|(_, target)| target == commit).map(|(tag, _)| tag.clone());
+        let tags: Vec<String> = stored.release.tags.iter().cloned().chain(tags).collect();
+        store.adopt_release(stored.release.id, set.as_deref(), &tags)?;
     }
     Ok(())
-}
-
-fn rebuild(
-    newest_per_app: &str,
-    rows: &[AppliedRow],
-    remembered: &[MigrationFacts],
-) -> Result<AppliedSet, Uncertain> {
-    let facts: Vec<&MigrationFacts> = remembered.iter().collect();
-    let graph = Graph::build(&facts, &Default::default(), &Default::default());
-    legacy::rebuild(newest_per_app, rows, Some(&graph))
 }
 
 pub(crate) fn hash_of(stored: &StoredRelease) -> Option<&str> {

@@ -90,7 +90,7 @@ fn plan_to(
     rows: &[AppliedRow],
     remembered: &[MigrationFacts],
 ) -> Result<(Plan, AppliedSet), EngineError> {
-    match releases::applied_at(store, stored, rows)? {
+    match releases::applied_at(store, stored, rows, project)? {
         Ok(target) => {
             let situation =
                 Situation { now: rows, target: &target, on_disk: project, remembered, own_app: APP_LABEL };
@@ -118,9 +118,7 @@ fn not_saved(
     current: &StoredRelease,
     rows: &[AppliedRow],
 ) -> Result<Option<Warning>, EngineError> {
-    let Ok(saved) = releases::applied_at(store, current, rows)? else {
-        return Ok(None);
-    };
+    let Some(saved) = releases::readable_set(store, current, rows)? else { return Ok(None) };
     let now = AppliedSet::of_rows(rows);
     let migrations: Vec<_> = now.minus(&saved).filter(|id| id.app != APP_LABEL).cloned().collect();
     Ok((!migrations.is_empty()).then(|| Warning::NotSaved { migrations, current: current.release.label() }))
@@ -276,7 +274,7 @@ impl Execution<'_> {
     /// The target becomes the current release, and keeps its set if 0.4.0 had saved it.
     fn bookkeeping(&mut self) -> Result<(), EngineError> {
         let set = self.store.put_set(&self.prepared.target_set)?;
-        self.store.adopt_release(self.prepared.to.id, &set)?;
+        self.store.adopt_release(self.prepared.to.id, Some(&set), &self.prepared.to.tags)?;
         self.store.remove_releases_after(self.prepared.to.id)?;
         let result = self.store.put_set(&self.prepared.plan.result)?;
         let before = self.store.put_set(&AppliedSet::of_rows(&self.prepared.rows))?;

@@ -1,7 +1,7 @@
 //! Saving a release: recording which migrations belong to the deployed commit.
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rollback_core::legacy::newest_per_app;
 use rollback_core::{AppliedRow, AppliedSet, CommitId, MigrationId, Release};
@@ -13,7 +13,7 @@ use crate::store::{APP_LABEL, NewRelease, Operation, SetSource, Store, StoredRel
 use crate::{Actor, VERSION};
 
 /// What to save.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct SaveRequest<'a> {
     /// The deployed commit.
     pub commit: &'a CommitId,
@@ -21,6 +21,8 @@ pub struct SaveRequest<'a> {
     pub tags: &'a [String],
     /// Who saves it.
     pub actor: &'a Actor,
+    /// The tags that git has now, with their commits: asked for releases of 0.4.0, which stored none.
+    pub tags_in_git: &'a dyn Fn() -> Vec<(String, CommitId)>,
 }
 
 /// What a save came to.
@@ -61,9 +63,9 @@ pub enum SaveOutcome {
     },
 }
 
-/// How often a save tries for the lock before it gives up, and how long it waits between: 10 s in all. Pods that
-/// start together all save, and each is done in a moment.
-const LOCK_TRIES: u32 = 100;
+/// How long a save tries for the lock before it gives up, and how long it waits between. Pods that start together all
+/// save, and each is done in a moment.
+const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 const LOCK_PAUSE: Duration = Duration::from_millis(100);
 
 /// Saves a release. Saving the same again changes nothing.
@@ -81,7 +83,7 @@ pub fn save(
         None => Vec::new(),
     };
     let known = store.releases()?;
-    let legacy = known.iter().any(|release| matches!(release.set, SetSource::Original { .. }));
+    let legacy = known.iter().any(releases::is_original);
     let first_look = decide(&mut store, request, &rows, &known)?;
     if unknown.is_empty()
         && !legacy
@@ -101,13 +103,13 @@ pub fn save(
 }
 
 fn begin(store: &mut Store<'_>) -> Result<(), EngineError> {
-    for _ in 1..LOCK_TRIES {
+    let started = Instant::now();
+    loop {
         match store.begin_locked(Purpose::Records) {
-            Err(EngineError::Locked { .. }) => thread::sleep(LOCK_PAUSE),
+            Err(EngineError::Locked { .. }) if started.elapsed() < LOCK_PATIENCE => thread::sleep(LOCK_PAUSE),
             done => return done,
         }
     }
-    store.begin_locked(Purpose::Records)
 }
 
 /// Under the lock: looks again, then writes.
@@ -120,9 +122,11 @@ fn write(
         store.put_capsule(facts)?;
     }
     let rows = store.applied_rows()?;
-    let remembered = store.remembered()?;
-    releases::adopt(store, &rows, &remembered)?;
-    let known = store.releases()?;
+    let mut known = store.releases()?;
+    if known.iter().any(releases::is_original) {
+        releases::adopt(store, &rows, &(request.tags_in_git)(), request.commit)?;
+        known = store.releases()?;
+    }
     let outcome = decide(store, request, &rows, &known)?;
     let applied = AppliedSet::of_rows(&rows);
     match &outcome {
@@ -173,12 +177,21 @@ fn decide(
     if same_set && tags.is_empty() {
         return Ok(SaveOutcome::Unchanged);
     }
-    let before = releases::applied_at(store, &known[0], rows)?.unwrap_or_default();
-    Ok(SaveOutcome::Updated {
-        added: applied.minus(&before).cloned().collect(),
-        removed: before.minus(&applied).cloned().collect(),
-        tags,
-    })
+    let (added, removed) = difference(store, &known[0], rows)?;
+    Ok(SaveOutcome::Updated { added, removed, tags })
+}
+
+/// What the release did not have, and what it had. A damaged set is about to be replaced, so it does not matter here.
+fn difference(
+    store: &mut Store<'_>,
+    release: &StoredRelease,
+    rows: &[AppliedRow],
+) -> Result<(Vec<MigrationId>, Vec<MigrationId>), EngineError> {
+    let Some(before) = releases::readable_set(store, release, rows)? else {
+        return Ok((Vec::new(), Vec::new()));
+    };
+    let now = AppliedSet::of_rows(rows);
+    Ok((now.minus(&before).cloned().collect(), before.minus(&now).cloned().collect()))
 }
 
 fn all_tags(had: &[String], more: &[String]) -> Vec<String> {

@@ -98,10 +98,12 @@ pub enum SourceError {
         reason: String,
     },
     /// The repository has no commit, and no other place named one.
-    #[error("the git repository at {path} has no commit yet")]
+    #[error("the git repository at {path} has no commit yet, and no variable or file names one{ignored}")]
     EmptyRepository {
         /// The repository.
         path: String,
+        /// Variables that are set to something else than a commit.
+        ignored: String,
     },
     /// No place named one.
     #[error(
@@ -167,11 +169,7 @@ pub fn repository(around: &Surroundings<'_>) -> Result<Option<Box<dyn Repository
 
 fn named(place: &str, text: &str, around: &Surroundings<'_>) -> Result<Found, SourceError> {
     let commit = text.parse().map_err(|error| SourceError::Invalid { place: place.to_owned(), error })?;
-    let tags = match repository(around) {
-        Ok(Some(repository)) => tags_of(repository.as_ref(), &commit).unwrap_or_default(),
-        _ => Vec::new(),
-    };
-    Ok(with_tags_variable(Found { commit, tags, place: place.to_owned() }, around))
+    Ok(Found { tags: known_tags(&commit, around), commit, place: place.to_owned() })
 }
 
 fn from_git(around: &Surroundings<'_>) -> Result<Option<Found>, SourceError> {
@@ -180,21 +178,27 @@ fn from_git(around: &Surroundings<'_>) -> Result<Option<Found>, SourceError> {
     };
     let path = repository.root().display().to_string();
     let Some(commit) = repository.head()? else {
-        return Err(SourceError::EmptyRepository { path });
+        return Err(SourceError::EmptyRepository { path, ignored: ignored(around) });
     };
-    let tags = tags_of(repository.as_ref(), &commit)?;
-    Ok(Some(with_tags_variable(
-        Found { commit, tags, place: format!("the git repository at {path}") },
-        around,
-    )))
+    let tags = with_tags_variable(tags_of(repository.as_ref(), &commit)?, around);
+    Ok(Some(Found { commit, tags, place: format!("the git repository at {path}") }))
 }
 
 fn from_platform(around: &Surroundings<'_>) -> Option<Found> {
-    let names = around.more_variables.iter().map(String::as_str);
-    names.chain(PLATFORM_VARIABLES.iter().map(|(name, _)| *name)).find_map(|name| {
-        let commit = variable(around, name)?.parse().ok()?;
-        Some(with_tags_variable(Found { commit, tags: Vec::new(), place: name.to_owned() }, around))
+    variables(around).find_map(|name| {
+        let commit: CommitId = variable(around, name)?.parse().ok()?;
+        Some(Found { tags: known_tags(&commit, around), commit, place: name.to_owned() })
     })
+}
+
+/// The tags of a commit that was named by a variable: from the repository, the stamp, and the variable for tags.
+/// What cannot be read is no reason to refuse: the commit is known.
+fn known_tags(commit: &CommitId, around: &Surroundings<'_>) -> Vec<String> {
+    let in_git =
+        repository(around).ok().flatten().and_then(|repository| tags_of(repository.as_ref(), commit).ok());
+    let stamped = from_stamp(around).ok().flatten().filter(|stamped| stamped.commit == *commit);
+    let tags = in_git.into_iter().flatten().chain(stamped.into_iter().flat_map(|stamped| stamped.tags));
+    with_tags_variable(tags.collect(), around)
 }
 
 /// What `stamp` writes.
@@ -231,17 +235,23 @@ fn from_stamp(around: &Surroundings<'_>) -> Result<Option<Found>, SourceError> {
         )));
     }
     let place = format!("the file {}", path.display());
-    Ok(Some(with_tags_variable(Found { commit: stamp.commit, tags: stamp.tags, place }, around)))
+    Ok(Some(Found { commit: stamp.commit, tags: with_tags_variable(stamp.tags, around), place }))
 }
 
 fn unknown(around: &Surroundings<'_>) -> SourceError {
-    let set =
-        PLATFORM_VARIABLES.iter().map(|(name, _)| *name).filter(|name| variable(around, name).is_some());
-    let ignored = match set.collect::<Vec<_>>().as_slice() {
-        [] => String::new(),
-        names => format!(" ({} set, but to no full hash)", names.join(", ")),
-    };
-    SourceError::Unknown { path: absolute(around.path), ignored }
+    SourceError::Unknown { path: absolute(around.path), ignored: ignored(around) }
+}
+
+/// The variables that could have named the commit and hold something else, for the end of a sentence.
+fn ignored(around: &Surroundings<'_>) -> String {
+    let set: Vec<&str> = variables(around).filter(|name| variable(around, name).is_some()).collect();
+    if set.is_empty() { String::new() } else { format!(" ({} set, but to no full hash)", set.join(", ")) }
+}
+
+/// The variables of the project's own choice, then those that platforms set.
+fn variables<'a>(around: &Surroundings<'a>) -> impl Iterator<Item = &'a str> {
+    let own = around.more_variables.iter().map(String::as_str);
+    own.chain(PLATFORM_VARIABLES.iter().map(|(name, _)| *name))
 }
 
 fn absolute(path: &Path) -> String {
@@ -253,12 +263,12 @@ fn variable<'a>(around: &Surroundings<'a>, name: &str) -> Option<&'a str> {
     around.variables.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
 }
 
-fn with_tags_variable(mut found: Found, around: &Surroundings<'_>) -> Found {
-    let tags = variable(around, TAGS_VARIABLE).unwrap_or_default();
-    found.tags.extend(tags.split([',', ' ']).filter(|tag| !tag.is_empty()).map(str::to_owned));
-    found.tags.sort();
-    found.tags.dedup();
-    found
+fn with_tags_variable(mut tags: Vec<String>, around: &Surroundings<'_>) -> Vec<String> {
+    let more = variable(around, TAGS_VARIABLE).unwrap_or_default();
+    tags.extend(more.split([',', ' ']).filter(|tag| !tag.is_empty()).map(str::to_owned));
+    tags.sort();
+    tags.dedup();
+    tags
 }
 
 fn tags_of(repository: &dyn Repository, commit: &CommitId) -> Result<Vec<String>, RepositoryError> {
@@ -351,7 +361,12 @@ mod tests {
 
     #[test]
     fn nothing_to_be_found() {
-        check(None, &[], Some(None), "the git repository at /src has no commit yet");
+        check(
+            None,
+            &[],
+            Some(None),
+            "the git repository at /src has no commit yet, and no variable or file names one",
+        );
         check(
             None,
             &[("GIT_COMMIT", "unknown"), (COMMIT_VARIABLE, "")],

@@ -295,11 +295,11 @@ impl<'d> Store<'d> {
         self.execute(sql, &params)
     }
 
-    /// Gives a release of 0.4.0 the set that was rebuilt for it.
-    pub fn adopt_release(&mut self, id: i64, set: &str) -> Result<()> {
-        let sql =
-            "UPDATE django_rollback_appsstate SET applied_set = $1 WHERE id = $2 AND applied_set IS NULL";
-        self.execute(sql, &[text(set), Value::Int(id)])
+    /// Gives a release of 0.4.0 the set that was rebuilt for it, and tags. What it has already stays.
+    pub fn adopt_release(&mut self, id: i64, set: Option<&str>, tags: &[String]) -> Result<()> {
+        let sql = "UPDATE django_rollback_appsstate SET applied_set = $1, tags = $2 \
+                   WHERE id = $3 AND applied_set IS NULL";
+        self.execute(sql, &[set.map_or(Value::Null, text), json(tags), Value::Int(id)])
     }
 
     /// Takes all releases after this one off the list. History keeps them.
@@ -307,11 +307,12 @@ impl<'d> Store<'d> {
         self.execute("DELETE FROM django_rollback_appsstate WHERE id > $1", &[Value::Int(id)])
     }
 
-    /// Stores a set, unless it is stored already.
+    /// Stores a set, unless it is stored already. Its hash is its name, so a damaged one is mended by this.
     pub fn put_set(&mut self, set: &AppliedSet) -> Result<String> {
         let stored = set.encode();
         let sql = "INSERT INTO django_rollback_appliedset (hash, size, body) VALUES ($1, $2, $3) \
-                   ON CONFLICT (hash) DO NOTHING";
+                   ON CONFLICT (hash) DO UPDATE SET size = EXCLUDED.size, body = EXCLUDED.body \
+                   WHERE django_rollback_appliedset.body <> EXCLUDED.body";
         let size = Value::Int(i64::try_from(set.len()).unwrap_or(i64::MAX));
         self.execute(sql, &[text(&stored.hash), size, text(&stored.body)])?;
         Ok(stored.hash)

@@ -84,6 +84,7 @@ impl<'a> Context<'a> {
             ));
         }
         let path = environment.working_directory.join(given.map_or(Path::new(""), |path| path.as_path()));
+        let path = path.canonicalize().unwrap_or(path);
         Ok(Self { door, console, common, environment, path })
     }
 
