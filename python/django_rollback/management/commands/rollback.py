@@ -23,8 +23,6 @@ class Command(EngineCommand):
 
     def run_from_argv(self, argv: list[str]) -> None:
         """Hands every argument to the engine, which has the grammar; Django's own stay known here."""
-        from .. import _native  # noqa: F401
-
         self._called_from_command_line = True
         words = argv[2:]
         options = {"traceback": "--traceback" in words, "no_color": "--no-color" in words}

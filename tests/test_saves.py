@@ -1,0 +1,657 @@
+"""What a save writes: one row a commit, one set for many releases, one line of history for each change, never more.
+
+Most migrations are "applied" here by a row in `django_migrations` alone: that is all that a save looks at.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from typing import Any, NamedTuple
+
+import pytest
+
+from conftest import NewDatabase
+from harness import oracle
+from harness.database import Database
+from harness.postgres import Cluster
+from harness.project import DEFAULT_APPS, Project
+
+FILES = {
+    "shop/migrations/0001_initial.py": """
+        from django.db import migrations, models
+
+        class Migration(migrations.Migration):
+            operations = [migrations.CreateModel("Item", [("id", models.BigAutoField(primary_key=True))])]
+    """,
+    "shop/migrations/0002_more.py": """
+        from django.db import migrations, models
+
+        class Migration(migrations.Migration):
+            dependencies = [("shop", "0001_initial")]
+            operations = [migrations.AddField("Item", "name", models.CharField(max_length=20, default="x"))]
+    """,
+}
+MIGRATE = """
+    from django.core.management import call_command
+    for words in (["contenttypes"], ["auth"], ["django_rollback"], ["shop", "0001"]):
+        call_command("migrate", *words, verbosity=0)
+"""
+A, B, C, D = ("a" * 40, "b" * 40, "c" * 40, "d" * 40)
+MORE = ["shop", "0002_more"]
+APPLY_MORE = (
+    "INSERT INTO django_migrations (app, name, applied) VALUES ('shop', '0002_more', '2026-01-01 00:00:00+00:00')"
+)
+DOORS = ["native", "manage"]
+# Longer than a save may wait for a lock (10 s), with time to start and to end.
+PATIENCE = 25
+
+
+class Shop(NamedTuple):
+    """The project of this file, and a fresh copy of its migrated database."""
+
+    project: Project
+    copy: NewDatabase
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def shop(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, numbers: Iterator[int]
+) -> Iterator[Shop]:
+    """`shop.0001` and everything else is applied, `shop.0002` is not, and nothing is saved."""
+    folder = tmp_path_factory.mktemp("shop")
+    cluster: Cluster | None = request.getfixturevalue("postgres") if request.param == "postgres" else None
+    created: list[Database] = []
+
+    def create(template: Database | None = None) -> Database:
+        name = f"saves_{next(numbers)}"
+        if cluster is not None:
+            created.append(cluster.create_database(name, template=template.name if template else "template1"))
+            return created[-1]
+        path = folder / f"{name}.sqlite3"
+        if template:
+            shutil.copy(template.name, path)
+        else:
+            path.touch()
+        return Database.sqlite(path)
+
+    migrated = create()
+    project = Project(folder / "project", database=migrated, apps=[*DEFAULT_APPS, "shop"])
+    project.commit(FILES, tag="v1")
+    project.run_python(MIGRATE)
+    yield Shop(project, lambda: create(migrated))
+    for database in created if cluster else []:
+        cluster.drop_database(database.name)
+
+
+@pytest.fixture
+def project(shop: Shop) -> Project:
+    """The project on a database of its own."""
+    shop.project.use(shop.copy())
+    return shop.project
+
+
+def run(project: Project, door: str, *args: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """`save` through one of the doors; `--release` names the commit, so that the repository plays no part."""
+    if door == "native":
+        return project.native("save", *args, check=check)
+    return project.manage("save_migrations_state", *args, check=check)
+
+
+def save(project: Project, *args: str, door: str = "native") -> Any:
+    return json.loads(run(project, door, "--format", "json", *args).stdout)
+
+
+def listed(project: Project) -> Any:
+    return json.loads(project.native("list", "--format", "json").stdout)["releases"]
+
+
+def shown(project: Project) -> set[tuple[str, str]]:
+    """The migrations of the current release."""
+    document = json.loads(project.native("show", "--format", "json").stdout)
+    return {(app, name) for app, name in document["migrations"]}
+
+
+def plan(project: Project, *args: str) -> Any:
+    return json.loads(project.native("plan", "--format", "json", *args).stdout)
+
+
+def history(project: Project) -> Any:
+    """The operations, oldest first."""
+    return json.loads(project.native("history", "-n", "1000", "--format", "json").stdout)["operations"][::-1]
+
+
+def own_rows(database: Database, *, without: set[str] = frozenset(), tables: set[str] = frozenset()) -> oracle.Rows:
+    """All rows of our tables, or of some of them, without some columns; in the order of their contents."""
+    names = {name for name in oracle.table_names(database) if name.startswith(oracle.OWN_PREFIX)}
+    found = oracle.rows(database, {f"{oracle.OWN_PREFIX}{name}" for name in tables} or names)
+    return {
+        table: sorted(
+            ({key: row[key] for key in row.keys() - without} for row in rows), key=lambda row: repr(sorted(row.items()))
+        )
+        for table, rows in found.items()
+    }
+
+
+def count(database: Database, table: str) -> int:
+    [(number,)] = database.execute(f"SELECT count(*) FROM django_rollback_{table}")
+    return number
+
+
+def apply(database: Database, app: str, name: str) -> None:
+    """Record a migration as applied."""
+    mark = "?" if database.vendor == "sqlite" else "%s"
+    with database.connect() as connection:
+        sql = f"INSERT INTO django_migrations (app, name, applied) VALUES ({mark}, {mark}, '2026-01-01 00:00:00+00:00')"
+        connection.execute(sql, (app, name))
+
+
+def unapply(database: Database, app: str, name: str) -> None:
+    database.execute(f"DELETE FROM django_migrations WHERE app = '{app}' AND name = '{name}'")
+
+
+def newest_per_app(database: Database) -> list[list[Any]]:
+    """What 0.4.0 stores: of each app the row with the highest id, ordered by app."""
+    newest: dict[str, list[Any]] = {}
+    for id, app, name in database.execute("SELECT id, app, name FROM django_migrations ORDER BY id"):
+        newest[app] = [id, app, name]
+    return [newest[app] for app in sorted(newest)]
+
+
+# Saving again
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_more_migrations_at_the_same_commit_update_the_release(project: Project, door: str) -> None:
+    """A hotfix was migrated without a new commit: the release has it now, and the user is told."""
+    database = project.database
+    assert save(project, "--release", A, door=door)["outcome"] == "created"
+    [(old_set,)] = database.execute("SELECT applied_set FROM django_rollback_appsstate")
+    before = own_rows(database, tables={"appsstate"}, without={"migrations", "applied_set"})
+    apply(database, *MORE)
+
+    saved = save(project, "--release", A, door=door)
+    assert (saved["outcome"], saved["added"], saved["removed"], saved["tags_added"]) == ("updated", [MORE], [], [])
+    assert saved["migrations"] == len(oracle.migrations(database))
+
+    [(migrations, new_set)] = database.execute("SELECT migrations, applied_set FROM django_rollback_appsstate")
+    assert json.loads(migrations) == newest_per_app(database)
+    assert own_rows(database, tables={"appsstate"}, without={"migrations", "applied_set"}) == before
+    assert {hash for (hash,) in database.execute("SELECT hash FROM django_rollback_appliedset")} == {old_set, new_set}
+    assert [each["to_set"] for each in history(project)] == [old_set, new_set]
+    assert shown(project) == oracle.migrations(database)
+    assert save(project, "--release", A, door=door)["outcome"] == "unchanged"
+
+
+def test_an_update_is_said_in_words(project: Project) -> None:
+    """Which release, how many migrations it has now, and which they are."""
+    run(project, "native", "--release", A)
+    apply(project.database, *MORE)
+    unapply(project.database, "auth", "0012_alter_user_first_name_max_length")
+    said = run(project, "native", "--release", A).stdout
+    assert "Updated release aaaaaaa" in said
+    assert "+ shop.0002_more" in said
+    assert "- auth.0012_alter_user_first_name_max_length" in said
+
+
+def test_fewer_migrations_at_the_same_commit_update_the_release_too(project: Project) -> None:
+    """What was undone by hand is no longer the release's; the old set still stands in history."""
+    apply(project.database, *MORE)
+    save(project, "--release", A)
+    unapply(project.database, *MORE)
+    saved = save(project, "--release", A)
+    assert (saved["outcome"], saved["added"], saved["removed"]) == ("updated", [], [MORE])
+    assert count(project.database, "appliedset") == 2
+
+    apply(project.database, *MORE)
+    again = save(project, "--release", A)
+    assert (again["outcome"], again["added"]) == ("updated", [MORE])
+    assert (count(project.database, "appliedset"), count(project.database, "operation")) == (2, 3)
+
+
+def test_an_update_with_a_real_migration(project: Project) -> None:
+    """The whole way through `manage.py`: migrate, save, migrate, save; then the older release is still reachable."""
+    project.manage("save_migrations_state", "--release", A)
+    project.manage("save_migrations_state", "--release", B)
+    project.manage("migrate", "shop", "-v", "0")
+    result = project.manage("save_migrations_state", "--release", B)
+    assert "Updated release bbbbbbb" in result.stdout and "shop.0002_more" in result.stdout
+    planned = plan(project, "-c", A)
+    assert [[step["app"], step["migration"]] for step in planned["steps"]] == [MORE]
+    assert planned["warnings"] == []
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_saving_the_same_again_writes_nothing(project: Project, door: str) -> None:
+    """The second save, and each one after it, leaves every row of every table of ours as it was."""
+    save(project, "--release", A, door=door)
+    before = own_rows(project.database)
+    for again in DOORS if door == "manage" else ["native"]:
+        assert save(project, "--release", A, door=again)["outcome"] == "unchanged"
+        assert "all is fine" in run(project, again, "--release", A.upper()).stdout
+    assert own_rows(project.database) == before
+
+
+def test_the_first_save_through_django_after_native_ones_only_adds_what_it_knows(project: Project) -> None:
+    """The binary cannot read migration files: `manage.py` remembers what is in them, and calls it unchanged."""
+    save(project, "--release", A)
+    records = {"appsstate", "appliedset", "operation"}
+    before = own_rows(project.database, tables=records)
+    assert save(project, "--release", A, door="manage")["outcome"] == "unchanged"
+    assert own_rows(project.database, tables=records) == before
+    everything = own_rows(project.database)
+    assert save(project, "--release", A, door="manage")["outcome"] == "unchanged"
+    assert own_rows(project.database) == everything
+
+
+def test_releases_with_the_same_migrations_share_one_set(project: Project) -> None:
+    """Twenty code-only deploys store one set, each a row and a line of history of its own."""
+    commits = [f"{number:040x}" for number in range(20)]
+    for commit in commits:
+        assert save(project, "--release", commit)["outcome"] == "created"
+    assert count(project.database, "appliedset") == 1
+    assert (count(project.database, "appsstate"), count(project.database, "operation")) == (20, 20)
+    assert [each["commit"] for each in listed(project)] == commits[::-1]
+    assert {each["migrations"] for each in listed(project)} == {len(oracle.migrations(project.database))}
+
+
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("same", [True, False])
+def test_a_commit_that_is_not_the_newest(project: Project, door: str, same: bool) -> None:
+    """A warning that names both releases, exit code 0, and not a row is written, as in the original."""
+    save(project, "--release", A, door="manage")
+    if not same:
+        apply(project.database, *MORE)
+    save(project, "--release", B, door="manage")
+    before = own_rows(project.database)
+    result = run(project, door, "--release", A)
+    assert "aaaaaaa" in result.stderr and "bbbbbbb" in result.stderr
+    assert result.stdout == ""
+    saved = save(project, "--release", A, door=door)
+    assert (saved["outcome"], saved["newest"]["commit"], saved["same_migrations"]) == ("not-newest", B, same)
+    silent = run(project, door, "--release", A, "-v", "0")
+    assert (silent.stdout, silent.stderr) == ("", "")
+    assert own_rows(project.database) == before
+    assert [each["commit"] for each in listed(project)] == [B, A]
+
+
+def test_a_commit_that_left_the_list_can_be_saved_anew(project: Project) -> None:
+    """Rolled back, mended in place, deployed again under the same commit: it is the newest release then."""
+    for commit in (A, B):
+        save(project, "--release", commit)
+    project.native("rollback", "-c", A)
+    assert save(project, "--release", B)["outcome"] == "created"
+    assert [each["commit"] for each in listed(project)] == [B, A]
+
+
+def test_what_0_4_0_reads_is_written(project: Project) -> None:
+    """The original's columns hold what it would have written, whatever the names of the migrations are."""
+    apply(project.database, "shöp", '0001_"quoted"')
+    apply(project.database, "a_first", "tab\tand\u202eback")
+    for door in DOORS:
+        save(project, "--release", A if door == "native" else B, door=door)
+    for migrations, commit in project.database.execute('SELECT migrations, "commit" FROM django_rollback_appsstate'):
+        assert json.loads(migrations) == newest_per_app(project.database)
+        assert len(commit) == 40
+    assert shown(project) == oracle.migrations(project.database)
+
+
+def test_what_changed_since_the_release_before(project: Project) -> None:
+    """`--log-diff` and `--log-full-data` give the same facts in JSON as in words, also when nothing is written."""
+    save(project, "--release", A)
+    apply(project.database, *MORE)
+    for _ in range(2):
+        saved = save(project, "--release", B, "--log-diff", "--log-full-data")
+        assert (saved["diff"]["previous"]["commit"], saved["diff"]["added"], saved["diff"]["removed"]) == (
+            A,
+            [MORE],
+            [],
+        )
+        assert {tuple(each) for each in saved["applied"]} == oracle.migrations(project.database)
+        said = run(project, "native", "--release", B, "--log-diff", "--log-full-data").stdout
+        assert "+ shop.0002_more" in said and "contenttypes.0001_initial" in said
+
+
+# Through either door
+
+
+def test_both_doors_write_the_same(shop: Shop) -> None:
+    """The same deploys through one door, through the other, or through both in turn: the same rows but for the clock.
+
+    Only what migration files say is known to Django alone.
+    """
+    written = []
+    for doors in (["native"] * 4, ["manage"] * 4, DOORS * 2, DOORS[::-1] * 2):
+        shop.project.use(shop.copy())
+        database = shop.project.database
+        outcomes = [save(shop.project, "--release", A, door=doors[0])["outcome"]]
+        apply(database, *MORE)
+        outcomes += [
+            save(shop.project, "--release", commit, door=door)["outcome"]
+            for commit, door in zip((A, B, B), doors[1:], strict=True)
+        ]
+        assert outcomes == ["created", "updated", "created", "unchanged"]
+        written.append(own_rows(database, tables={"appsstate", "appliedset", "operation"}, without={"timestamp", "at"}))
+    assert written[1:] == written[:1] * 3
+
+
+def test_what_django_remembers_does_not_depend_on_who_saved_first(shop: Shop) -> None:
+    """A migration that was saved natively is remembered at the next save through `manage.py`."""
+    remembered = []
+    for doors in (DOORS, ["manage"]):
+        shop.project.use(shop.copy())
+        for door in doors:
+            save(shop.project, "--release", A, door=door)
+        remembered.append(own_rows(shop.project.database, tables={"capsule"}, without={"id", "at"}))
+    assert remembered[0] == remembered[1]
+    assert {"shop", "auth", "contenttypes"} <= {row["app"] for row in remembered[0]["django_rollback_capsule"]}
+
+
+# Many at once
+
+
+def test_eight_saves_of_one_commit_at_once(project: Project) -> None:
+    """Pods that start together: all of them succeed, and there is one row, one set and one line of history."""
+    doors = ["manage", "native"] * 2 + ["native"] * 4
+    with ThreadPoolExecutor(len(doors)) as pool:
+        saved = list(pool.map(lambda door: save(project, "--release", A, door=door), doors))
+    assert sorted(each["outcome"] for each in saved) == ["created", *["unchanged"] * 7]
+    assert {each["release"]["commit"] for each in saved} == {A}
+    for table in ("appsstate", "appliedset", "operation"):
+        assert count(project.database, table) == 1
+
+
+def test_eight_saves_of_eight_commits_at_once(project: Project) -> None:
+    """Each gets its row, and history says an order in which they could have come one after another."""
+    commits = [f"{number:040x}" for number in range(8)]
+    doors = ["manage", "native", "native", "native"] * 2
+    with ThreadPoolExecutor(len(doors)) as pool:
+        saved = list(
+            pool.map(lambda each: save(project, "--release", each[0], door=each[1]), zip(commits, doors, strict=True))
+        )
+    assert {each["outcome"] for each in saved} == {"created"}
+    order = [each["commit"] for each in listed(project)][::-1]
+    assert sorted(order) == commits
+    assert count(project.database, "appliedset") == 1
+    assert [(each["from"], each["to"]) for each in history(project)] == list(zip([None, *order], order, strict=False))
+
+
+def test_many_updates_at_once(project: Project) -> None:
+    """Fifty native saves, of the newest commit with more migrations: one update, and nothing is lost."""
+    save(project, "--release", A)
+    apply(project.database, *MORE)
+    with ThreadPoolExecutor(8) as pool:
+        outcomes = list(pool.map(lambda _: save(project, "--release", A)["outcome"], range(50)))
+    assert sorted(outcomes) == ["unchanged"] * 49 + ["updated"]
+    assert (count(project.database, "appsstate"), count(project.database, "operation")) == (1, 2)
+
+
+# Locks
+
+
+@contextmanager
+def holding(database: Database, *statements: str) -> Iterator[None]:
+    """Another session with an open transaction, in which these statements were run."""
+    with database.connect() as connection:
+        connection.execute("BEGIN IMMEDIATE" if database.vendor == "sqlite" else "BEGIN")
+        for statement in statements:
+            connection.execute(statement)
+        yield
+        connection.execute("COMMIT")
+
+
+def our_lock(database: Database) -> str:
+    return "SELECT id FROM django_rollback_lock" + (" FOR UPDATE" if database.vendor == "postgresql" else "")
+
+
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def start(project: Project) -> Iterator[Start]:
+    """Starts a save in the background; one that is still there at the end is killed."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def start(*args: str, door: str = "native") -> subprocess.Popen[str]:
+        if door == "native":
+            command = [str(project.binary()), "save", *args]
+            environment = {"PATH": "/nonexistent", "DATABASE_URL": project.database.url}
+        else:
+            command = [project.python, "manage.py", "save_migrations_state", *args]
+            environment = project.environment()
+        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        processes.append(subprocess.Popen(command, cwd=project.root, env=environment, **pipes))
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_a_save_waits_for_another_one(project: Project, start: Start, door: str) -> None:
+    """Who holds the lock is done in a moment: the save waits for it and then does its own."""
+    with holding(project.database, our_lock(project.database)):
+        waiting = start("--release", A, door=door)
+        time.sleep(0.5 if door == "native" else 1.5)
+        assert waiting.poll() is None
+        assert count(project.database, "appsstate") == 0
+    out, err = waiting.communicate(timeout=PATIENCE)
+    assert (waiting.returncode, err) == (0, "")
+    assert "Saved release aaaaaaa" in out
+
+
+def test_a_save_that_waits_too_long_says_so(project: Project, start: Start) -> None:
+    """Whoever holds the lock does not end: after a while the save gives up with a sentence, through either door."""
+    before = own_rows(project.database)
+    with holding(project.database, our_lock(project.database)):
+        deadline = time.monotonic() + PATIENCE
+        for process in [start("--release", A, door=door) for door in DOORS]:
+            out, err = process.communicate(timeout=max(deadline - time.monotonic(), 0.1))
+            assert (process.returncode, out) == (1, "")
+            assert "lock" in err and "hint:" in err and "Traceback" not in err
+    assert own_rows(project.database) == before
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_a_save_with_nothing_to_write_needs_no_lock(project: Project, door: str) -> None:
+    """A pod that restarts during somebody else's save or rollback is not held up."""
+    save(project, "--release", A, door="manage")
+    with holding(project.database, our_lock(project.database)):
+        assert save(project, "--release", A, door=door)["outcome"] == "unchanged"
+
+
+def test_a_save_during_a_migrate(project: Project, start: Start) -> None:
+    """PostgreSQL shows it the state before; on SQLite it waits for the end. What is saved is true either way."""
+    before = oracle.migrations(project.database)
+    with holding(project.database, APPLY_MORE):
+        saving = start("--release", A)
+        if project.database.vendor == "postgresql":
+            assert saving.wait(PATIENCE) == 0
+        else:
+            time.sleep(0.5)
+            assert saving.poll() is None
+    assert saving.wait(PATIENCE) == 0
+    expected = before if project.database.vendor == "postgresql" else {*before, tuple(MORE)}
+    assert shown(project) == expected
+    save(project, "--release", B)
+    assert shown(project) == {*before, tuple(MORE)}
+
+
+def test_a_save_waits_for_who_holds_the_rows(project: Project, start: Start) -> None:
+    """Somebody else has the rows of `django_migrations` and of the release locked: the update comes after, whole."""
+    save(project, "--release", A)
+    tables = ["django_migrations", "django_rollback_appsstate"]
+    mode = "IN ACCESS EXCLUSIVE MODE"
+    locks = [f"LOCK TABLE {table} {mode}" for table in tables] if project.database.vendor == "postgresql" else []
+    with holding(project.database, *locks, APPLY_MORE):
+        waiting = start("--release", A)
+        time.sleep(0.5)
+        if locks:
+            assert waiting.poll() is None
+    _, err = waiting.communicate(timeout=PATIENCE)
+    assert (waiting.returncode, err) == (0, "")
+    save(project, "--release", A)
+    assert shown(project) == oracle.migrations(project.database)
+    assert [each["kind"] for each in history(project)] == ["save", "save"]
+
+
+# Order and history
+
+
+def test_the_order_is_that_of_saving_and_not_of_the_clock(project: Project) -> None:
+    """One host's clock was an hour off, or the time was set back: newest is what was saved last."""
+    for commit in (A, B, C):
+        save(project, "--release", commit)
+    for commit, moment in {A: "2038-01-01", B: "1999-01-01", C: "2001-01-01"}.items():
+        change = f"UPDATE django_rollback_appsstate SET \"timestamp\" = '{moment} 00:00:00+00:00'"
+        project.database.execute(f"{change} WHERE \"commit\" = '{commit}'")
+    assert [(each["commit"], each["current"]) for each in listed(project)] == [(C, True), (B, False), (A, False)]
+    assert listed(project)[-1]["saved_at"] == "2038-01-01T00:00:00Z"
+    assert plan(project)["to"]["commit"] == B
+    assert save(project, "--release", C)["outcome"] == "unchanged"
+    assert save(project, "--release", A)["outcome"] == "not-newest"
+    assert save(project, "--release", D)["outcome"] == "created"
+    project.native("rollback", "-c", A)
+    assert [each["commit"] for each in listed(project)] == [A]
+
+
+def test_history_has_a_line_for_each_change(project: Project) -> None:
+    """Who, on which host, from which release to which, the steps, the outcome, when, and by which version."""
+    started = datetime.now(timezone.utc).replace(microsecond=0)
+    save(project, "--release", A)
+    save(project, "--release", B, door="manage")
+    project.manage("migrate", "shop", "-v", "0")
+    save(project, "--release", B)
+    rows = own_rows(project.database, tables={"operation"})["django_rollback_operation"]
+    project.manage("rollback_migrations", "-c", A)
+    save(project, "--release", A)
+
+    who = {"user": pwd.getpwuid(os.getuid()).pw_name, "host": socket.gethostname()}
+    version = project.native("--version").stdout.split()[-1]
+    operations = history(project)
+    facts = [(each["kind"], each["outcome"], each["from"], each["to"], each["steps"]) for each in operations]
+    assert facts == [
+        ("save", "done", None, A, []),
+        ("save", "done", A, B, []),
+        ("save", "done", B, B, []),
+        ("rollback", "done", B, A, ["shop.0002_more"]),
+    ]
+    for each in operations:
+        assert {key: each[key] for key in who} == who
+        assert each["version"] == version
+        at = datetime.strptime(each["at"], "%Y-%m-%dT%H:%M:%S%z")
+        assert started <= at <= datetime.now(timezone.utc)
+    assert operations[-1]["releases_removed"] == [B]
+    assert operations[-1]["steps_done"] == 1
+    assert [each["id"] for each in operations] == sorted(each["id"] for each in operations)
+    assert operations[-1]["to_set"] == operations[0]["to_set"]
+
+    kept = own_rows(project.database, tables={"operation"})["django_rollback_operation"]
+    assert [row for row in kept if row in rows] == rows
+    table = project.native("history").stdout
+    assert table.index("rollback") < table.index("save")
+    newest = json.loads(project.native("history", "-n", "1", "--format", "json").stdout)["operations"]
+    assert newest == operations[-1:]
+
+
+def test_history_tells_the_first_save_of_a_release_from_its_updates(project: Project) -> None:
+    """Both are saves; what the release had before and after is said by the sets."""
+    save(project, "--release", A)
+    apply(project.database, *MORE)
+    save(project, "--release", A)
+    created, updated = history(project)
+    assert created["from_set"] is None
+    assert updated["from_set"] == created["to_set"] != updated["to_set"]
+
+
+# Much of it
+
+
+def cpu_seconds(run: Callable[[], object]) -> float:
+    """The processor time of the commands that `run` waits for: that of a busy machine hardly differs."""
+    before = os.times()
+    run()
+    after = os.times()
+    return after.children_user + after.children_system - before.children_user - before.children_system
+
+
+def test_five_hundred_releases_and_three_hundred_migrations(project: Project) -> None:
+    """Years of deploys: everything still works, and the native list costs less than it takes Django to start."""
+    database = project.database
+    for batch in range(10):
+        rows = ", ".join(f"('app_{batch}', '{number:04}_x', '2026-01-01 00:00:00+00:00')" for number in range(30))
+        database.execute(f"INSERT INTO django_migrations (app, name, applied) VALUES {rows}")
+        save(project, "--release", f"{batch:040x}")
+    columns = 'migrations, "timestamp", tags, applied_set'
+    more = ", ".join(f"('{number % 10:040x}', '{number + 1000:040x}')" for number in range(490))
+    database.execute(
+        f"WITH more (original, extra) AS (VALUES {more}) "
+        f'INSERT INTO django_rollback_appsstate ("commit", {columns}) '
+        f'SELECT extra, {columns} FROM more JOIN django_rollback_appsstate ON "commit" = original ORDER BY extra'
+    )
+    releases = listed(project)
+    assert len(releases) == 500
+    assert [each["current"] for each in releases] == [True, *[False] * 499]
+    assert [each["commit"] for each in releases[:2]] == [f"{1489:040x}", f"{1488:040x}"]
+    assert releases[0]["migrations"] == len(oracle.migrations(database)) > 300
+    assert releases[9]["migrations"] == releases[0]["migrations"] - 270
+    assert len(project.native("list").stdout.splitlines()) == 501
+
+    assert plan(project, "-c", f"{1480:040x}")["to"]["commit"] == f"{1480:040x}"
+    assert save(project, "--release", D)["outcome"] == "created"
+    native = cpu_seconds(lambda: project.native("list", "--format", "json"))
+    django = cpu_seconds(lambda: project.manage("version"))
+    assert native < django / 2
+
+
+# Damage
+
+
+def test_a_damaged_set_of_the_newest_release_does_not_bar_the_others(project: Project) -> None:
+    """What is applied is read from `django_migrations`; the set of the release that is left is not needed for it."""
+    save(project, "--release", A)
+    apply(project.database, *MORE)
+    save(project, "--release", B)
+    newest = "(SELECT applied_set FROM django_rollback_appsstate ORDER BY id DESC LIMIT 1)"
+    project.database.execute(f"UPDATE django_rollback_appliedset SET body = '{{}}' WHERE hash = {newest}")
+
+    assert plan(project, "-c", A)["to"]["commit"] == A
+    result = project.native("plan", "-c", B, check=False)
+    assert result.returncode == 1
+    assert B[:7] in result.stderr and "panicked" not in result.stderr
+    assert [each["commit"] for each in listed(project)] == [B, A]
+
+
+def test_a_damaged_set_of_the_newest_release_does_not_bar_the_next_save(project: Project) -> None:
+    """Neither that of the next commit, nor that of the same one with more migrations."""
+    save(project, "--release", A)
+    project.database.execute("UPDATE django_rollback_appliedset SET body = '{}'")
+    apply(project.database, *MORE)
+    assert save(project, "--release", B)["outcome"] == "created"
+
+    project.database.execute("UPDATE django_rollback_appliedset SET body = '{}'")
+    unapply(project.database, *MORE)
+    apply(project.database, "shop", "0002_another")
+    assert save(project, "--release", B)["outcome"] == "updated"
+    assert shown(project) == oracle.migrations(project.database)
+
+
+def test_a_damaged_set_is_mended_by_the_next_save_of_the_same_migrations(project: Project) -> None:
+    """A set has its contents' hash for a name: who stores it again brings the contents along."""
+    save(project, "--release", A)
+    sound = own_rows(project.database, tables={"appliedset"})
+    project.database.execute("UPDATE django_rollback_appliedset SET body = '{}'")
+    save(project, "--release", B)
+    assert own_rows(project.database, tables={"appliedset"}) == sound
+    assert plan(project, "-c", A)["blockers"] == []
