@@ -1,3 +1,3 @@
 """Take a Django database back to the migrations of any release you have deployed."""
 
-__version__ = "1.0.0a1"
+__version__ = "0.5.0"

@@ -10,6 +10,8 @@ from typing import Any
 from django.core.checks import CheckMessage, Error, Warning
 from django.db import connections
 
+import django_rollback
+
 from . import conf
 
 SUPPORTED_VENDORS = {"sqlite", "postgresql"}
@@ -35,7 +37,7 @@ def _wrong_value(key: str, value: Any) -> list[CheckMessage]:
         right = isinstance(value, (list, tuple)) and all(isinstance(name, str) for name in value)
         expected = "a list of names of environment variables"
     elif key == "LOG_LEVEL":
-        right = value is None or (isinstance(value, str) and isinstance(logging.getLevelName(value), int))
+        right = value is None or (isinstance(value, str) and isinstance(logging.getLevelName(value.upper()), int))
         expected = "the name of a level such as 'INFO'"
     else:
         right = value is None or (isinstance(value, (str, os.PathLike)) and str(value) != "")
@@ -48,16 +50,17 @@ def _wrong_value(key: str, value: Any) -> list[CheckMessage]:
 def check_engine(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """E004: the engine can be loaded, and is of the same version as this app."""
     try:
-        from . import _native  # noqa: F401
+        from ._native import __version__ as version
     except ImportError as error:
-        return [
-            Error(
-                f"The engine of django-rollback cannot be loaded: {error}",
-                hint="Install the wheel that was built for this machine: pip install --force-reinstall django-rollback",
-                id="rollback.E004",
-            )
-        ]
+        return [_wrong_engine(f"cannot be loaded: {error}")]
+    if version != django_rollback.__version__:
+        return [_wrong_engine(f"is of version {version}, and this app of {django_rollback.__version__}.")]
     return []
+
+
+def _wrong_engine(what: str) -> CheckMessage:
+    hint = "Install the wheel that was built for this machine: pip install --force-reinstall django-rollback"
+    return Error(f"The engine of django-rollback {what}", hint=hint, id="rollback.E004")
 
 
 def check_databases(app_configs: Any, databases: Any = None, **kwargs: Any) -> list[CheckMessage]:
@@ -77,7 +80,7 @@ def check_commit(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """W002, with ``check --deploy``: the commit of this deploy can be found."""
     from .door import find_commit
 
-    problem = find_commit()
+    problem = None if check_settings(None) else find_commit()
     if problem is None:
         return []
     message, _, hint = problem.partition("\n  hint: ")

@@ -14,7 +14,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
-from django.db import DEFAULT_DB_ALIAS, connections, transaction
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
 
 from . import conf
 from .runner import Runner
@@ -32,7 +32,7 @@ class Refusal(Exception):
 class Door:
     """One command's way into Django. The engine calls every public method."""
 
-    def __init__(self, program: str, write: Callable[[str, str], None], verbosity: int = 1):
+    def __init__(self, program: str, write: Callable[[str, str, str], None], verbosity: int = 1):
         self.program = program
         self.write = write
         self.verbosity = verbosity
@@ -53,11 +53,16 @@ class Door:
             )
         vendor = connections[alias].vendor
         if vendor not in ("sqlite", "postgresql"):
-            raise Refusal(f"{vendor} is not supported", "SQLite and PostgreSQL are; name another alias with --database")
+            message = f"the database {alias!r} is not supported"
+            raise Refusal(message, "SQLite and PostgreSQL are; name another alias with --database")
         if vendor == "sqlite":
             refuse_missing_file(connections[alias])
         connection = Connection(alias)
-        connection.query("SELECT 1", None)
+        try:
+            connection.query("PRAGMA schema_version" if vendor == "sqlite" else "SELECT 1", None)
+        except DatabaseError as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise Refusal(f"cannot connect to {connection.name}: {reason}", f"check DATABASES[{alias!r}]") from error
         return connection
 
     def runner(self, connection: Connection) -> Runner:
@@ -65,14 +70,18 @@ class Door:
 
     def out(self, text: str) -> None:
         self.report.append(text)
-        self.write("out", text)
+        self.write("out", "data", text)
 
-    def say(self, level: str, line: str, to_stderr: bool) -> None:
+    def say(self, level: str, line: str, stream: str) -> None:
         self.report.append(line + "\n")
-        if level == "warning":
-            self.level = max(self.level, logging.WARNING)
-        stream = "err" if to_stderr else "out"
-        self.write(f"{stream}:{level}", line + "\n")
+        self.rate(level)
+        if stream != "silent":
+            self.write(stream, level, line + "\n")
+
+    def rate(self, level: str) -> None:
+        """How much the report matters, as a level of ``logging``: the highest that was met."""
+        levels = {"warning": logging.WARNING, "error": logging.ERROR}
+        self.level = max(self.level, levels.get(level, logging.INFO))
 
 
 class Connection:
@@ -178,5 +187,5 @@ def find_commit() -> str | None:
     """Asks the engine for the commit of this deploy; returns what speaks against it."""
     from . import _native
 
-    code, error = _native.run(Door("manage.py rollback", lambda stream, text: None), ["stamp", "--output", "-"])
+    code, error = _native.run(Door("manage.py rollback", lambda stream, level, text: None), ["stamp", "--output", "-"])
     return error if code else None

@@ -88,9 +88,24 @@ class Runner:
         """Runs one migration backwards. Its row is the engine's business."""
         migration = self.loader.disk_migrations[app, name]
         state = self.states.pop((app, name))
+        with _careful_statements(self.connection), _exact_models(migration), self._schema_editor(migration) as editor:
+            migration.unapply(state, editor)
+        if self.connection.in_atomic_block and self.connection.vendor == "postgresql":
+            # Deferred constraints: what is violated is found with the step that did it, not at the commit.
+            self.connection.check_constraints()
+
+    @contextlib.contextmanager
+    def _schema_editor(self, migration: Migration) -> Iterator[Any]:
+        """Django's schema editor. SQLite's forgets its savepoint when foreign keys are violated at its end."""
+        depth = len(self.connection.savepoint_ids)
         editor = self.connection.schema_editor(atomic=migration.atomic)
-        with _careful_statements(self.connection), _exact_models(migration), editor as schema_editor:
-            migration.unapply(state, schema_editor)
+        try:
+            with editor:
+                yield editor
+        except BaseException as error:
+            if len(self.connection.savepoint_ids) > depth:
+                editor.atomic.__exit__(type(error), error, error.__traceback__)
+            raise
 
     def finish(self) -> list[str]:
         """Sends ``post_migrate`` with the models that are left; what its receivers cannot do is said, not fatal."""

@@ -27,7 +27,7 @@ class Models(dict[ModelKey, ModelState]):
         self.own: set[ModelKey] = set()
 
     def __getitem__(self, key: ModelKey) -> ModelState:
-        """Whoever asks by key may change the model: django.db.migrations.state always asks so before it does."""
+        """Whoever asks by key may change the model."""
         model = super().__getitem__(key)
         if key not in self.own:
             model = model.clone()
@@ -37,6 +37,11 @@ class Models(dict[ModelKey, ModelState]):
     def __setitem__(self, key: ModelKey, model: ModelState) -> None:
         super().__setitem__(key, model)
         self.own.add(key)
+
+    def take(self) -> None:
+        """Makes every model this state's own, for changes that reach models by walking over all of them."""
+        for key in self:
+            self[key]
 
     def share(self) -> Models:
         """A copy; from now on neither changes a model in place."""
@@ -125,6 +130,14 @@ class LazyState(ProjectState):
         may_be_referred_to = any(each.primary_key or each.unique for each in (before, field))
         with nullcontext() if may_be_referred_to else self._only_neighbours():
             super().alter_field(app_label, model_name, name, field, preserve_default)
+
+    def rename_model(self, app_label: str, old_name: str, new_name: str) -> None:
+        self.models.take()
+        super().rename_model(app_label, old_name, new_name)
+
+    def rename_field(self, app_label: str, model_name: str, old_name: str, new_name: str) -> None:
+        self.models.take()
+        super().rename_field(app_label, model_name, old_name, new_name)
 
     def reload_model(self, app_label: str, model_name: str, delay: bool = False) -> None:
         self._touch((app_label, model_name), deep=not delay)

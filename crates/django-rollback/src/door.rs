@@ -1,11 +1,10 @@
 //! The native door: the database by its URL, git in process, and a hand-over to `manage.py` where Python must run.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rollback_cli::error::CliError;
 use rollback_cli::{DatabaseChoice, Door, DoorKind, Environment, Session};
-use rollback_engine::EngineError;
 use rollback_engine::ports::{Repository, RepositoryError};
 use rollback_native::{DatabaseUrl, UrlError};
 
@@ -82,8 +81,13 @@ impl Door for NativeDoor {
 
     fn connect(&mut self, choice: &DatabaseChoice) -> Result<Session, CliError> {
         let url = self.url(choice)?;
-        let database = rollback_native::connect(&url)
-            .map_err(|error| EngineError::Database { database: url.to_string(), error })?;
+        let database = rollback_native::connect(&url).map_err(|error| {
+            let hint = match url {
+                DatabaseUrl::Sqlite { .. } => "check the path in the database's URL",
+                DatabaseUrl::Postgres(_) => "check the host, the port, the database's name and the password",
+            };
+            CliError::other(error.message, Some(hint.to_owned()))
+        })?;
         Ok(Session { database, runner: None })
     }
 
@@ -92,15 +96,23 @@ impl Door for NativeDoor {
         Ok(found.map(|repository| Box::new(repository) as Box<dyn Repository>))
     }
 
-    fn hand_over(&mut self, path: Option<&Path>, arguments: &[String]) -> Option<Result<i32, CliError>> {
-        let near: Option<PathBuf> = path.map(Path::to_owned).or_else(|| self.environment.project.clone());
-        let project = Project::find(&near?)?;
+    fn has_project(&self, path: &Path) -> bool {
+        Project::find(path).is_some()
+    }
+
+    fn hand_over(&mut self, path: &Path, arguments: &[String]) -> Result<i32, CliError> {
+        let Some(project) = Project::find(path) else {
+            return Err(CliError::other(
+                format!("there is no manage.py in {} or above it", path.display()),
+                None,
+            ));
+        };
         let python = project.python(|name| self.variable(name));
-        Some(project.run(&python, arguments).map_err(|error| {
+        project.run(&python, arguments).map_err(|error| {
             CliError::other(
                 format!("cannot run {} in {}: {error}", python.display(), project.folder.display()),
                 Some("name the project's Python in DJANGO_ROLLBACK_PYTHON".to_owned()),
             )
-        }))
+        })
     }
 }

@@ -5,7 +5,7 @@ mod project;
 
 use std::io::{self, Write};
 
-use rollback_cli::console::{Console, Level};
+use rollback_cli::console::{Console, Level, Stream};
 
 fn main() {
     let arguments: Vec<String> =
@@ -29,8 +29,14 @@ impl Console for Terminal {
         stdout.flush()
     }
 
-    fn say(&mut self, _: Level, line: &str, to_stderr: bool) {
+    fn say(&mut self, _: Level, line: &str, stream: Stream) {
         // Talk that nobody can hear is no reason to stop.
-        let _ = if to_stderr { writeln!(io::stderr(), "{line}") } else { writeln!(io::stdout(), "{line}") };
+        let _ = match stream {
+            Stream::Stdout => writeln!(io::stdout(), "{line}"),
+            Stream::Stderr => writeln!(io::stderr(), "{line}"),
+            Stream::Silent => Ok(()),
+        };
     }
+
+    fn rate(&mut self, _: Level) {}
 }

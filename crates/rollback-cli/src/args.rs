@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::DoorKind;
+use crate::console::safe;
 
 /// Take a Django database back to the migrations of any release you have deployed.
 ///
@@ -32,7 +34,7 @@ pub(crate) struct Common {
     #[arg(long, global = true, value_name = "FILE", conflicts_with = "database")]
     pub(crate) database_file: Option<PathBuf>,
     /// Git repository, or a folder in it. Default: the working directory, then the folder of manage.py.
-    #[arg(short, long, global = true, value_name = "PATH")]
+    #[arg(short, long, global = true, value_name = "PATH", value_parser = path())]
     pub(crate) path: Option<PathBuf>,
     /// How to print: for people, or one JSON document for programs.
     #[arg(long, global = true, value_enum, default_value = "text")]
@@ -44,25 +46,6 @@ pub(crate) struct Common {
     /// The same as `--verbosity 0`.
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,
-    #[command(flatten)]
-    django: DjangoOptions,
-}
-
-/// Options that Django has handled before the command line is looked at here.
-#[derive(Clone, Debug, Args)]
-struct DjangoOptions {
-    #[arg(long, global = true, hide = true)]
-    settings: Option<String>,
-    #[arg(long, global = true, hide = true)]
-    pythonpath: Option<String>,
-    #[arg(long, global = true, hide = true)]
-    traceback: bool,
-    #[arg(long, global = true, hide = true)]
-    no_color: bool,
-    #[arg(long, global = true, hide = true)]
-    force_color: bool,
-    #[arg(long, global = true, hide = true)]
-    skip_checks: bool,
 }
 
 /// How to print.
@@ -117,10 +100,22 @@ pub(crate) enum Command {
         #[arg(value_enum)]
         shell: clap_complete::Shell,
     },
-    /// The command of the original, as manage.py passes it on.
+    /// What is not for people to type.
+    #[command(skip)]
+    Unlisted(UnlistedCommand),
+}
+
+/// Commands that are parsed, but neither shown in help nor completed: those of the original, as manage.py passes them
+/// on, and what one door asks the other to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum UnlistedCommand {
+    /// Carry out the plan that the other door has made, or show it.
+    #[command(name = "handed-over", hide = true)]
+    HandedOver(HandedOverArguments),
+    /// `save` under its first name.
     #[command(name = "save_migrations_state", hide = true)]
     SaveMigrationsState(SaveArguments),
-    /// The command of the original, as manage.py passes it on.
+    /// `rollback` and `list` under their first name.
     #[command(name = "rollback_migrations", hide = true)]
     RollbackMigrations {
         /// Show the saved releases.
@@ -161,9 +156,20 @@ pub(crate) struct RollbackArguments {
     /// Only show the plan; nothing is written.
     #[arg(long, visible_alias = "dry-run")]
     pub(crate) fake: bool,
-    /// Refuse unless this door sees the database that the other door has seen.
-    #[arg(long, hide = true, value_name = "FINGERPRINT")]
-    pub(crate) expect: Option<String>,
+}
+
+/// What one door asks the other to do.
+#[derive(Debug, Args)]
+pub(crate) struct HandedOverArguments {
+    /// Commit of the release.
+    #[arg(long)]
+    pub(crate) commit: String,
+    /// What the plan was made from: refuse unless it is the same here.
+    #[arg(long)]
+    pub(crate) expect: String,
+    /// The hand-over that the other door wrote into history: refuse unless it is there. None for a preview.
+    #[arg(long)]
+    pub(crate) token: Option<String>,
 }
 
 /// Arguments that were not parsed.
@@ -187,18 +193,39 @@ pub(crate) fn grammar(door: DoorKind, program: &str) -> clap::Command {
     }
 }
 
+/// A path, an empty one too: what an unset shell variable leaves is refused with a sentence of our own.
+fn path() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(PathBuf::from)
+}
+
 /// Parses the arguments after the program's name.
 pub(crate) fn parse(door: DoorKind, program: &str, arguments: &[String]) -> Result<Arguments, Unparsed> {
     let words = std::iter::once(program).chain(arguments.iter().map(String::as_str));
-    let matches = grammar(door, program).try_get_matches_from(words);
-    matches.and_then(|matches| Arguments::from_arg_matches(&matches)).map_err(|error| unparsed(&error))
+    let grammar = UnlistedCommand::augment_subcommands(grammar(door, program));
+    grammar.try_get_matches_from(words).and_then(|matches| read(&matches)).map_err(|error| unparsed(&error))
+}
+
+fn read(matches: &ArgMatches) -> Result<Arguments, clap::Error> {
+    let is_unlisted = matches.subcommand_name().is_some_and(UnlistedCommand::has_subcommand);
+    if !is_unlisted {
+        return Arguments::from_arg_matches(matches);
+    }
+    let command = Command::Unlisted(UnlistedCommand::from_arg_matches(matches)?);
+    Ok(Arguments { common: Common::from_arg_matches(matches)?, command })
 }
 
 fn unparsed(error: &clap::Error) -> Unparsed {
     let text = error.render().to_string();
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Unparsed::Help(text),
-        _ => Unparsed::Usage(text.trim_start_matches("error: ").trim_end().to_owned()),
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            Unparsed::Usage(format!("a command is missing\n\n{}", text.trim_end()))
+        }
+        _ => {
+            let lines: Vec<String> =
+                text.trim_start_matches("error: ").trim_end().lines().map(safe).collect();
+            Unparsed::Usage(lines.join("\n"))
+        }
     }
 }
 

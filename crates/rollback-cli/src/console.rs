@@ -13,13 +13,27 @@ pub enum Level {
     Warning,
 }
 
-/// Writes for a door. Data goes to stdout; talk goes to stdout too when a person reads it, to stderr beside JSON.
+/// Where a line of talk goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// With the data, for people.
+    Stdout,
+    /// Beside the data.
+    Stderr,
+    /// Nowhere: the user wants silence. A door may still log it.
+    Silent,
+}
+
+/// Writes for a door.
 pub trait Console {
-    /// Writes to stdout. Fails when nobody reads any more.
+    /// Writes data to stdout. Fails when nobody reads any more.
     fn out(&mut self, text: &str) -> io::Result<()>;
 
-    /// Writes a line of talk. `to_stderr` keeps stdout free.
-    fn say(&mut self, level: Level, line: &str, to_stderr: bool);
+    /// Writes a line of talk. That nobody can hear it is no failure.
+    fn say(&mut self, level: Level, line: &str, stream: Stream);
+
+    /// Says how much the data matters that is written as a whole: a plan with blockers is a warning.
+    fn rate(&mut self, level: Level);
 }
 
 /// Makes text from git or the database safe to show: control characters, line ends and the marks that reorder

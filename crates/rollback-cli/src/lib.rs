@@ -32,9 +32,11 @@ pub trait Door {
     /// Opens the git repository at `path` or the nearest one above it.
     fn repository(&self, path: &Path) -> Result<Option<Box<dyn Repository>>, RepositoryError>;
 
-    /// Runs the same command in the project's own `manage.py`, with the terminal handed over, and returns its exit
-    /// code. `None` where there is no project to be found, or this is its door already.
-    fn hand_over(&mut self, project: Option<&Path>, arguments: &[String]) -> Option<Result<i32, CliError>>;
+    /// Whether a project's `manage.py` is at `path` or above it. Never in the door of that project itself.
+    fn has_project(&self, path: &Path) -> bool;
+
+    /// Runs a command in that project's `manage.py rollback`, with the terminal handed over, and returns its exit code.
+    fn hand_over(&mut self, path: &Path, arguments: &[String]) -> Result<i32, CliError>;
 }
 
 /// Which door it is.
@@ -108,14 +110,18 @@ pub fn run(door: &mut dyn Door, console: &mut dyn Console, arguments: &[String])
     let arguments = match args::parse(door.kind(), &environment.program, arguments) {
         Ok(arguments) => arguments,
         Err(args::Unparsed::Help(text)) => {
-            let _ = console.out(&text);
-            return Ended { code: ExitCode::Done as i32, error: None };
+            let written = console.out(&text).map_err(|error| error::unwritten(&error));
+            return ended(written.map(|()| ExitCode::Done as i32));
         }
         Err(args::Unparsed::Usage(error)) => {
             return Ended { code: ExitCode::Usage as i32, error: Some(error) };
         }
     };
-    match dispatch(door, console, arguments) {
+    ended(dispatch(door, console, arguments))
+}
+
+fn ended(result: Result<i32, CliError>) -> Ended {
+    match result {
         Ok(code) => Ended { code, error: None },
         Err(CliError::ClosedPipe) => Ended { code: ExitCode::Done as i32, error: None },
         Err(error) => Ended { code: error.exit_code() as i32, error: Some(error.render()) },

@@ -132,9 +132,12 @@ impl EngineError {
                 "run `manage.py migrate django_rollback` with this version installed"
             }
             Self::NewerTables { .. } => "use the version of django-rollback that the newer release has",
-            Self::Damaged { .. } | Self::StoredSet { .. } => {
-                "the row was changed from outside: restore it from a backup of the database, or go back to \
-                 another release"
+            Self::Damaged { .. } => "it was changed from outside: mend it, or restore it from a backup",
+            Self::StoredSet { error: StoredSetError::Newer { .. }, .. } => {
+                "use the version of django-rollback that the newer release has"
+            }
+            Self::StoredSet { .. } => {
+                "it was changed from outside: restore it from a backup, or go back to another release"
             }
             Self::Select(error) => return select_hint(error),
             Self::Source(error) => return error.hint(),
@@ -182,16 +185,16 @@ fn database_hint(kind: DatabaseErrorKind) -> Option<&'static str> {
 fn select_hint(error: &SelectError) -> Option<String> {
     Some(match error {
         SelectError::NoRelease => {
-            "run `manage.py save_migrations_state` after `migrate` in each deploy; `import` of older releases comes \
-             with a later version"
-                .to_owned()
+            "run `manage.py save_migrations_state` after `migrate` in each deploy".to_owned()
         }
         SelectError::NoPrevious { .. } => {
             "name the release with `-c COMMIT` or `-t TAG`; `list` shows the saved ones".to_owned()
         }
-        SelectError::UnknownCommit { .. } | SelectError::UnknownTag { .. } | SelectError::TagNotSaved { .. } => {
-            "`list` shows the saved releases".to_owned()
+        SelectError::UnknownCommit { .. }
+        | SelectError::UnknownTag { .. }
+        | SelectError::TagNotSaved { .. } => "`list` shows the saved releases".to_owned(),
+        SelectError::AmbiguousCommit { candidates, .. } => {
+            format!("give more digits: {}", candidates.join(", "))
         }
-        SelectError::AmbiguousCommit { candidates, .. } => format!("give more digits: {}", candidates.join(", ")),
     })
 }

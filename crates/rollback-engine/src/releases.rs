@@ -169,7 +169,9 @@ pub(crate) fn adopt(
         };
         let commit = &stored.release.commit;
         let tags = tags_in_git.iter().filter(|(_, target)| target == commit).map(|(tag, _)| tag.clone());
-        let tags: Vec<String> = stored.release.tags.iter().cloned().chain(tags).collect();
+        let mut tags: Vec<String> = stored.release.tags.iter().cloned().chain(tags).collect();
+        tags.sort();
+        tags.dedup();
         store.adopt_release(stored.release.id, set.as_deref(), &tags)?;
     }
     Ok(())

@@ -124,6 +124,38 @@ fn not_saved(
     Ok((!migrations.is_empty()).then(|| Warning::NotSaved { migrations, current: current.release.label() }))
 }
 
+/// Writes into history that another door is asked to carry the plan out, and returns what tells it that it sees the
+/// same database: a copy has the same rows, but not this one.
+pub fn hand_over(
+    database: &mut dyn Database,
+    prepared: &Prepared,
+    actor: &Actor,
+) -> Result<String, EngineError> {
+    let mut store = Store::open(database)?;
+    let token = store.new_token()?;
+    let operation = Operation {
+        kind: "hand-over".to_owned(),
+        outcome: "done".to_owned(),
+        token: Some(token.clone()),
+        ..operation(prepared, actor)
+    };
+    store.begin(Purpose::Records)?;
+    match store.append_operation(&operation).and_then(|_| store.commit()) {
+        Ok(()) => Ok(token),
+        Err(error) => {
+            store.rollback_quietly();
+            Err(error)
+        }
+    }
+}
+
+/// Whether history has the hand-over with this token, among the last operations.
+pub fn was_handed_over(database: &mut dyn Database, token: &str) -> Result<bool, EngineError> {
+    const LAST: u32 = 50;
+    let operations = Store::open(database)?.operations(LAST)?;
+    Ok(operations.iter().any(|recorded| recorded.operation.token.as_deref() == Some(token)))
+}
+
 /// Carries the plan out.
 ///
 /// When every step can share a transaction there is one around everything, the check of the result included, and a
@@ -294,6 +326,10 @@ impl Execution<'_> {
                 self.record_failure("the check of the result");
                 error
             }
+            Failure::Engine(error @ EngineError::Database { .. }) => {
+                self.record_failure("the records of the rollback");
+                error
+            }
             Failure::Engine(error) => error,
         }
     }
@@ -389,6 +425,7 @@ fn operation(prepared: &Prepared, actor: &Actor) -> Operation {
         steps_done: 0,
         releases_removed: removed,
         failed_step: None,
+        token: None,
         user: actor.user.clone(),
         host: actor.host.clone(),
         version: VERSION.to_owned(),

@@ -174,7 +174,7 @@ fn decide(
     }
     let had = &known[0].release.tags;
     let tags: Vec<String> = request.tags.iter().filter(|tag| !had.contains(tag)).cloned().collect();
-    if same_set && tags.is_empty() {
+    if same_set && tags.is_empty() && releases::readable_set(store, &known[0], rows)?.is_some() {
         return Ok(SaveOutcome::Unchanged);
     }
     let (added, removed) = difference(store, &known[0], rows)?;
@@ -231,6 +231,7 @@ fn operation(request: &SaveRequest<'_>, tags: &[String], known: &[StoredRelease]
         steps_done: 0,
         releases_removed: Vec::new(),
         failed_step: None,
+        token: None,
         user: request.actor.user.clone(),
         host: request.actor.host.clone(),
         version: VERSION.to_owned(),

@@ -41,7 +41,7 @@ pub enum SetSource {
 /// What is written into history about one operation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Operation {
-    /// `save` or `rollback`.
+    /// `save`, `rollback`, or `hand-over`: one door has asked the other to go back.
     pub kind: String,
     /// `done`, `running`, `failed` (nothing was changed) or `stopped` (some steps are permanent).
     pub outcome: String,
@@ -63,6 +63,9 @@ pub struct Operation {
     pub releases_removed: Vec<CommitId>,
     /// At which step it ended, for `failed` and `stopped`.
     pub failed_step: Option<String>,
+    /// A number that names the operation in messages between doors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
     /// The user of the operating system.
     pub user: String,
     /// The host.
@@ -151,9 +154,10 @@ impl<'d> Store<'d> {
         let mut row = self.reader(row, "a row of django_rollback_appsstate");
         let id = row.int()?;
         let commit = row.text()?;
-        row.what = format!("release {id}");
-        let commit = commit.parse().map_err(|error| row.damaged(&format!("{error}")))?;
-        let tags = row.optional_text()?.map_or(Ok(Vec::new()), |tags| row.json(&tags))?;
+        row.what = format!("row {id} of django_rollback_appsstate");
+        let commit =
+            commit.parse().map_err(|error| row.damaged(&format!("in the column commit, {error}")))?;
+        let tags = row.optional_text()?.map_or(Ok(Vec::new()), |tags| row.json("tags", &tags))?;
         let release = Release { id, commit, tags, saved_at: row.optional_text()?.unwrap_or_default() };
         let set = match (row.optional_text()?, row.optional_int()?, row.optional_text()?) {
             (Some(hash), size, _) => SetSource::Stored { hash, size },
@@ -185,7 +189,7 @@ impl<'d> Store<'d> {
                 let migration = MigrationId::new(row.text()?, row.text()?);
                 row.what = format!("the capsule of {migration}");
                 let body = row.text()?;
-                let facts: MigrationFacts = row.json(&body)?;
+                let facts: MigrationFacts = row.json("body", &body)?;
                 if facts.id == migration {
                     Ok(facts)
                 } else {
@@ -215,9 +219,9 @@ impl<'d> Store<'d> {
             .map(|row| {
                 let mut row = self.reader(row, "a row of django_rollback_operation");
                 let (id, at) = (row.int()?, row.optional_text()?.unwrap_or_default());
-                row.what = format!("operation {id}");
+                row.what = format!("row {id} of django_rollback_operation");
                 let body = row.text()?;
-                Ok(RecordedOperation { id, at, operation: row.json(&body)? })
+                Ok(RecordedOperation { id, at, operation: row.json("body", &body)? })
             })
             .collect()
     }
@@ -237,11 +241,16 @@ impl<'d> Store<'d> {
             Dialect::Sqlite => "SELECT id FROM django_rollback_lock WHERE id = 1",
             Dialect::Postgres => "SELECT id FROM django_rollback_lock WHERE id = 1 FOR UPDATE NOWAIT",
         };
-        let rows = self.query(sql, &[]).map_err(|error| self.busy_is_locked(error))?;
+        let mut rows = self.query(sql, &[]).map_err(|error| self.busy_is_locked(error))?;
         if rows.is_empty() {
-            return Err(self.damaged("the lock row of django_rollback_lock", "it is missing"));
+            // `flush` empties our tables with all others. Whoever inserts the row holds it.
+            self.execute(
+                "INSERT INTO django_rollback_lock (id) VALUES (1) ON CONFLICT (id) DO NOTHING",
+                &[],
+            )?;
+            rows = self.query(sql, &[]).map_err(|error| self.busy_is_locked(error))?;
         }
-        Ok(())
+        if rows.is_empty() { Err(EngineError::Locked { database: self.name() }) } else { Ok(()) }
     }
 
     fn busy_is_locked(&self, error: EngineError) -> EngineError {
@@ -344,6 +353,16 @@ impl<'d> Store<'d> {
         }
     }
 
+    /// A text that no other call returns, in this database or in a copy of it.
+    pub fn new_token(&mut self) -> Result<String> {
+        let sql = match self.database.dialect() {
+            Dialect::Sqlite => "SELECT lower(hex(randomblob(16)))",
+            Dialect::Postgres => "SELECT md5(random()::text || clock_timestamp()::text)",
+        };
+        let rows = self.query(sql, &[])?;
+        self.reader(rows.into_iter().next().unwrap_or_default(), "a random number").text()
+    }
+
     /// Writes how far a running operation has come.
     pub fn update_operation(&mut self, id: i64, operation: &Operation) -> Result<()> {
         let sql = "UPDATE django_rollback_operation SET outcome = $1, body = $2 WHERE id = $3";
@@ -431,8 +450,9 @@ impl Reader<'_> {
         }
     }
 
-    fn json<T: for<'de> Deserialize<'de>>(&self, text: &str) -> Result<T> {
-        serde_json::from_str(text).map_err(|error| self.damaged(&error.to_string()))
+    fn json<T: for<'de> Deserialize<'de>>(&self, column: &str, text: &str) -> Result<T> {
+        let reason = |error| format!("in the column {column}, {error}");
+        serde_json::from_str(text).map_err(|error| self.damaged(&reason(error)))
     }
 
     fn damaged(&self, reason: &str) -> EngineError {

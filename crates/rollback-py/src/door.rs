@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use pyo3::prelude::*;
-use rollback_cli::console::{Console, Level};
+use rollback_cli::console::{Console, Level, Stream};
 use rollback_cli::error::CliError;
 use rollback_cli::{DatabaseChoice, Door, DoorKind, Environment, Session};
 use rollback_engine::ports::{Repository, RepositoryError};
@@ -71,8 +71,12 @@ impl Door for DjangoDoor {
         Ok(found.map(|repository| Box::new(repository) as Box<dyn Repository>))
     }
 
-    fn hand_over(&mut self, _: Option<&Path>, _: &[String]) -> Option<Result<i32, CliError>> {
-        None
+    fn has_project(&self, _: &Path) -> bool {
+        false
+    }
+
+    fn hand_over(&mut self, _: &Path, _: &[String]) -> Result<i32, CliError> {
+        Err(CliError::other("manage.py hands nothing over: it is the project's own door", None))
     }
 }
 
@@ -108,15 +112,27 @@ impl Console for DjangoConsole {
         })
     }
 
-    fn say(&mut self, level: Level, line: &str, to_stderr: bool) {
-        let level = match level {
-            Level::Info => "info",
-            Level::Success => "success",
-            Level::Warning => "warning",
+    fn say(&mut self, level: Level, line: &str, stream: Stream) {
+        let stream = match stream {
+            Stream::Stdout => "out",
+            Stream::Stderr => "err",
+            Stream::Silent => "silent",
         };
         // Talk that nobody can hear is no reason to stop.
         let _ = Python::attach(|py| {
-            self.python.bind(py).call_method1("say", (level, line, to_stderr)).map(|_| ())
+            self.python.bind(py).call_method1("say", (word(level), line, stream)).map(|_| ())
         });
+    }
+
+    fn rate(&mut self, level: Level) {
+        let _ = Python::attach(|py| self.python.bind(py).call_method1("rate", (word(level),)).map(|_| ()));
+    }
+}
+
+fn word(level: Level) -> &'static str {
+    match level {
+        Level::Info => "info",
+        Level::Success => "success",
+        Level::Warning => "warning",
     }
 }

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
+import sys
 import traceback
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.core.management.color import no_style
 
 from .. import conf
+from ..checks import check_settings
 from ..door import Door
 
 
@@ -20,24 +25,41 @@ class EngineCommand(BaseCommand):
     def call_engine(self, program: str, arguments: list[str], options: dict[str, Any]) -> None:
         from .. import _native
 
+        self._refuse_wrong_settings()
+        if os.environ.get("NO_COLOR"):
+            self.style = no_style()
+            self.stderr.style_func = None
         door = Door(program, self._write, verbosity=options.get("verbosity", 1))
         code, error = _native.run(door, arguments)
         if error is not None:
-            door.level = logging.ERROR
+            door.rate("error")
             door.report.append(error + "\n")
         self._log(door, options)
         if error is not None and options.get("traceback") and door.failure is not None:
             self.stderr.write("".join(traceback.format_exception(door.failure)))
         if error is not None:
             raise CommandError(error, returncode=code)
+        if code and self._called_from_command_line:
+            sys.exit(code)
         if code:
-            raise SystemExit(code)
+            raise CommandError("the plan has blockers, or the database is not at the release", returncode=code)
 
-    def _write(self, stream: str, text: str) -> None:
-        where, _, level = stream.partition(":")
+    def _refuse_wrong_settings(self) -> None:
+        for problem in check_settings(None):
+            raise CommandError(f"{problem.msg} ({problem.id})\n  hint: {problem.hint}", returncode=1)
+
+    def _write(self, stream: str, level: str, text: str) -> None:
+        """Writes at once, so that a reader who has gone is noticed here and not when the process ends."""
         styles = {"success": self.style.SUCCESS, "warning": self.style.WARNING}
-        styled = styles.get(level, str)(text.removesuffix("\n"))
-        (self.stderr if where == "err" else self.stdout).write(styled, str)
+        wrapper = self.stderr if stream == "err" else self.stdout
+        try:
+            wrapper.write(styles.get(level, str)(text.removesuffix("\n")), str)
+            wrapper.flush()
+        except OSError:
+            # What is left in the buffer would fail once more at the end of the process, with a traceback.
+            with contextlib.suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), wrapper.fileno())
+            raise
 
     def _log(self, door: Door, options: dict[str, Any]) -> None:
         settings = conf.options()
@@ -47,7 +69,7 @@ class EngineCommand(BaseCommand):
         logger = logging.getLogger(name)
         level = options.get("log_level") or settings.LOG_LEVEL
         if level:
-            logger.setLevel(level)
+            logger.setLevel(level.upper())
         logger.log(door.level, "%s", "".join(door.report).rstrip("\n"))
 
 

@@ -18,27 +18,30 @@ use rollback_engine::ports::{Repository, RepositoryError};
 use rollback_engine::source::{self, Found, Surroundings};
 use serde_json::Value;
 
-use crate::args::{Command, Common, Format, TargetArguments};
-use crate::console::{Console, Level, safe};
+use crate::args::{Command, Common, Format, TargetArguments, UnlistedCommand};
+use crate::console::{Console, Level, Stream, safe};
 use crate::error::{CliError, unwritten};
 use crate::{DatabaseChoice, Door, Environment, Session};
 
 /// Runs the command. The number is the exit code: one of ours, or that of a `manage.py` that took over.
 pub(crate) fn run(mut context: Context<'_>, command: Command) -> Result<i32, CliError> {
     let code = match command {
-        Command::Save(arguments) | Command::SaveMigrationsState(arguments) => {
+        Command::Save(arguments) | Command::Unlisted(UnlistedCommand::SaveMigrationsState(arguments)) => {
             save::run(&mut context, &arguments)
         }
         Command::List => list::run(&mut context),
         Command::Show(arguments) => show::run(&mut context, &arguments),
         Command::Plan(arguments) => plan::run(&mut context, &arguments),
         Command::Rollback(arguments) => return rollback::run(&mut context, &arguments),
-        Command::RollbackMigrations { list: true, rollback } => {
+        Command::Unlisted(UnlistedCommand::RollbackMigrations { list: true, rollback }) => {
             refuse_with_list(&rollback)?;
             list::run(&mut context)
         }
-        Command::RollbackMigrations { list: false, rollback } => {
+        Command::Unlisted(UnlistedCommand::RollbackMigrations { list: false, rollback }) => {
             return rollback::run(&mut context, &rollback);
+        }
+        Command::Unlisted(UnlistedCommand::HandedOver(arguments)) => {
+            rollback::handed_over(&mut context, &arguments)
         }
         Command::Status => status::run(&mut context),
         Command::History { limit } => history::run(&mut context, limit),
@@ -110,6 +113,9 @@ impl<'a> Context<'a> {
 
     /// Prints the data that was asked for.
     fn out(&mut self, text: &str) -> Result<(), CliError> {
+        if text.is_empty() {
+            return Ok(());
+        }
         self.console.out(text).map_err(|error| unwritten(&error))
     }
 
@@ -119,8 +125,14 @@ impl<'a> Context<'a> {
 
     /// Says something beside the data, unless the user wants silence.
     fn say(&mut self, level: Level, line: &str) {
-        if self.verbosity() > 0 {
-            self.console.say(level, line, self.is_json() || level == Level::Warning);
+        self.console.say(level, line, self.stream(level));
+    }
+
+    fn stream(&self, level: Level) -> Stream {
+        match self.verbosity() {
+            0 => Stream::Silent,
+            _ if self.is_json() || level == Level::Warning => Stream::Stderr,
+            _ => Stream::Stdout,
         }
     }
 

@@ -13,10 +13,16 @@ use crate::{ExitCode, Session, document};
 pub(crate) fn run(context: &mut Context<'_>, arguments: &TargetArguments) -> Result<ExitCode, CliError> {
     let mut session = context.connect()?;
     let prepared = prepare(context, &mut session, arguments)?;
+    preview(context, &prepared)
+}
+
+/// Prints the plan as the user wants it. One with blockers ends with an exit code that says so.
+pub(crate) fn preview(context: &mut Context<'_>, prepared: &Prepared) -> Result<ExitCode, CliError> {
+    rate(context, prepared);
     if context.is_json() {
-        context.out_json(&document::plan(&prepared))?;
+        context.out_json(&document::plan(prepared))?;
     } else {
-        print(context, &prepared)?;
+        print(context, prepared)?;
     }
     Ok(if prepared.plan.blockers.is_empty() { ExitCode::Done } else { ExitCode::Refused })
 }
@@ -34,7 +40,7 @@ pub(crate) fn prepare(
 }
 
 /// Prints the whole plan for people: warnings and blockers with it.
-pub(crate) fn print(context: &mut Context<'_>, prepared: &Prepared) -> Result<(), CliError> {
+fn print(context: &mut Context<'_>, prepared: &Prepared) -> Result<(), CliError> {
     context.out(&heading(prepared))?;
     for step in &prepared.plan.steps {
         context.out(&format!("  {}\n", describe(step)))?;
@@ -55,6 +61,13 @@ pub(crate) fn remarks(context: &mut Context<'_>, prepared: &Prepared) -> Result<
         context.out(&format!("Blocker: {}.\n  hint: {}\n", safe(blocker), safe(blocker.hint())))?;
     }
     Ok(())
+}
+
+/// A plan that cannot run, or not quite as expected, is something to look at.
+pub(crate) fn rate(context: &mut Context<'_>, prepared: &Prepared) {
+    if !prepared.plan.blockers.is_empty() || !prepared.plan.warnings.is_empty() {
+        context.console.rate(Level::Warning);
+    }
 }
 
 /// `Rollback from 03ec91e (v3) to 0df07b2 (v1): 4 steps in one transaction.`

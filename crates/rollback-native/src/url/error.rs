@@ -112,8 +112,8 @@ impl UrlError {
                 "name its file with sslrootcert, or use sslmode=verify-full with the certificates of this \
                  machine",
             ),
-            Self::MySql
-            | Self::UnknownParameter(_)
+            Self::MySql => Some("SQLite and PostgreSQL are"),
+            Self::UnknownParameter(_)
             | Self::EmptyHost
             | Self::InvalidValue { .. }
             | Self::HalfClientCertificate => None,

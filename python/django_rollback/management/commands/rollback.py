@@ -22,21 +22,28 @@ class Command(EngineCommand):
         parser.add_argument("words", nargs=argparse.REMAINDER, help="The subcommand and its arguments.")
 
     def run_from_argv(self, argv: list[str]) -> None:
-        """Hands every argument to the engine, which has the grammar; Django's own stay known here."""
-        self._called_from_command_line = True
-        words = argv[2:]
-        options = {"traceback": "--traceback" in words, "no_color": "--no-color" in words}
-        super().run_from_argv(
-            argv[:2]
-            + [f"--{name.replace('_', '-')}" for name, given in options.items() if given]
-            + (["--force-color"] if "--force-color" in words else [])
-            + ["--verbosity", _verbosity(words), "--"]
-            + words
-        )
+        """Hands the arguments to the engine, which has the grammar, apart from those that are Django's own."""
+        djangos, words = split_words(argv[2:])
+        super().run_from_argv([*argv[:2], *djangos, "--verbosity", _verbosity(words), "--", *words])
 
     def handle(self, *args: Any, **options: Any) -> None:
         words = [str(word) for word in options["words"] or args]
         self.call_engine(PROGRAM, words[1:] if words[:1] == ["--"] else words, options)
+
+
+def split_words(words: list[str]) -> tuple[list[str], list[str]]:
+    """The options of every Django command, and the rest."""
+    djangos, rest = [], []
+    queue = iter(words)
+    for word in queue:
+        name = word.partition("=")[0]
+        if name in ("--settings", "--pythonpath"):
+            djangos += [word] if "=" in word else [word, next(queue, "")]
+        elif word in ("--traceback", "--no-color", "--force-color"):
+            djangos.append(word)
+        elif word != "--skip-checks":
+            rest.append(word)
+    return djangos, rest
 
 
 def _verbosity(words: list[str]) -> str:
