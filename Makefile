@@ -8,7 +8,7 @@ CARGO_TARGET_DIR ?= target
 export CARGO_TARGET_DIR
 SOURCES := $(shell find crates python -type f -not -name '*.pyc') Cargo.toml Cargo.lock pyproject.toml
 
-.PHONY: help demo test test-rust test-python test-matrix lint fmt wheel bench clean
+.PHONY: help demo test test-rust test-python test-matrix lint fmt wheel bench test-packages clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -43,8 +43,8 @@ fmt: $(VENV)/.tools ## format everything
 wheel: $(VENV)/.tools ## the wheel, optimised, in dist/: extension module, Django app and binary
 	tools/wheel release
 
-bench: wheel ## compare with the original 0.4.0 (ORIGINAL=path of its checkout)
-	$(BIN)/python bench/bench.py
+bench: .venv-bench/.installed ## compare with the original 0.4.0 (ORIGINAL=path of its checkout)
+	.venv-bench/bin/python bench/bench.py $(BENCH)
 
 clean: ## remove what the targets made
 	rm -rf $(VENV) .venvs .venv-* .installed dist target
@@ -54,6 +54,14 @@ $(VENV)/.tools: tools/requirements.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed: make PYTHON=…")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tools/requirements.txt "django~=$(DJANGO).0"
+	touch $@
+
+# A virtual environment for measurements, with the optimised wheel.
+.venv-bench/.installed: $(VENV)/.tools $(SOURCES) tools/wheel
+	tools/wheel release
+	test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check "django~=$(DJANGO).0" "psycopg[binary]"
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps dist/*.whl
 	touch $@
 
 # The wheel, built without optimisation, installed in the virtual environment.

@@ -270,7 +270,8 @@ DAMAGES = {
     "tags": Damage(
         "UPDATE django_rollback_appsstate SET tags = '[\"v1' WHERE tags LIKE '%v1%'",
         ["rollback"],
-        "row 1 of django_rollback_appsstate in {database} is damaged: in the column tags, EOF while parsing a string at line 1 column 4",
+        "row 1 of django_rollback_appsstate in {database} is damaged: in the column tags, EOF while parsing a string "
+        "at line 1 column 4",
     ),
     "tags of another kind": Damage(
         "UPDATE django_rollback_appsstate SET tags = '{{\"v1\": 1}}' WHERE tags LIKE '%v1%'",
@@ -292,7 +293,8 @@ DAMAGES = {
     "capsule": Damage(
         "UPDATE django_rollback_capsule SET body = '{{}}' WHERE name = '0002_price'",
         ["rollback"],
-        "the capsule of shop.0002_price in {database} is damaged: in the column body, missing field `id` at line 1 column 2",
+        "the capsule of shop.0002_price in {database} is damaged: in the column body, missing field `id` at line 1 "
+        "column 2",
     ),
     "no django_migrations": Damage(
         "DROP TABLE django_migrations",
