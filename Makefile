@@ -28,6 +28,9 @@ test-matrix: $(VENV)/.tools ## the Python tests with every supported pair of Pyt
 	tools/wheel dev
 	$(BIN)/python tools/matrix.py
 
+test-packages: .installed ## published packages as releases, there and back (long)
+	$(BIN)/python -m pytest tests/packages
+
 lint: $(VENV)/.tools ## formatting, lints, licences and documentation, all as errors
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --quiet -- -D warnings

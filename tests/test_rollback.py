@@ -169,6 +169,57 @@ def test_a_renamed_field_that_a_foreign_key_refers_to(trip: Trip) -> None:
     )
 
 
+CREATE_AND_DELETE = """
+    def create(apps, schema_editor):
+        apps.get_model("shop", "Item").objects.create(name="new")
+
+    def delete(apps, schema_editor):
+        apps.get_model("shop", "Item").objects.filter(name="new").delete()
+"""
+
+
+def test_a_reverse_deletes_rows_whose_referrers_went_before(trip: Trip) -> None:
+    """A delete follows every relation: none may lead to a table that a step before has dropped."""
+    round_trip(
+        trip,
+        {"shop.0001_initial": ITEM},
+        {
+            "shop.0002_data": migration(
+                "migrations.RunPython(create, delete)", after=["shop.0001_initial"], code=CREATE_AND_DELETE
+            ),
+            "shop.0003_note": migration(
+                create("Note", item='models.ForeignKey("shop.Item", models.CASCADE)'), after=["shop.0002_data"]
+            ),
+        },
+        ["shop.0003_note", "shop.0002_data"],
+        rows=ONE_ITEM,
+    )
+
+
+def test_a_renamed_field_and_a_foreign_key_that_came_to_refer_to_it(trip: Trip) -> None:
+    """Both in one release: the state between them still has the old name, on both sides."""
+    code = "models.CharField(max_length=9, unique=True)"
+    refers = 'models.ForeignKey("shop.Item", models.CASCADE, null=True{})'
+    by_code = refers.format(', to_field="code"')
+    round_trip(
+        trip,
+        {
+            "shop.0001_initial": migration(create("Item", **NAMED, code=code)),
+            "zoo.0001_initial": migration(create("Cage", item=refers.format("")), after=["shop.0001_initial"]),
+        },
+        {
+            "zoo.0002_by_code": migration(
+                f'migrations.AlterField("Cage", "item", {by_code})', after=["zoo.0001_initial"]
+            ),
+            "shop.0002_slug": migration(
+                'migrations.RenameField("Item", "code", "slug")', after=["shop.0001_initial", "zoo.0002_by_code"]
+            ),
+        },
+        ["shop.0002_slug", "zoo.0002_by_code"],
+        rows=["INSERT INTO shop_item (name, code) VALUES ('tea', 't')"],
+    )
+
+
 def test_an_irreversible_operation_is_found_before_anything_runs(trip: Trip) -> None:
     """The second of two apps cannot go back: nothing is touched, and every operation in the way is named at once."""
     irreversible = migration(

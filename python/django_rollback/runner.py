@@ -20,6 +20,7 @@ from django.db.migrations import RunPython, SeparateDatabaseAndState
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.migration import Migration
 from django.db.migrations.state import ModelState
+from django.db.transaction import TransactionManagementError
 from django.utils.functional import SimpleLazyObject
 from django.utils.module_loading import module_has_submodule
 
@@ -105,6 +106,9 @@ class Runner:
         except BaseException as error:
             if len(self.connection.savepoint_ids) > depth:
                 editor.atomic.__exit__(type(error), error, error.__traceback__)
+            if isinstance(error, TransactionManagementError) and error.__context__ is not None:
+                # The check at the editor's end stumbles over the transaction that the first failure broke.
+                raise error.__context__ from None
             raise
 
     def finish(self) -> list[str]:

@@ -14,7 +14,7 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from django.db.migrations.state import ModelState, ProjectState, StateApps
-from django.db.migrations.utils import resolve_relation
+from django.db.migrations.utils import get_references, resolve_relation
 
 ModelKey = tuple[str, str]
 
@@ -136,7 +136,12 @@ class LazyState(ProjectState):
         super().rename_model(app_label, old_name, new_name)
 
     def rename_field(self, app_label: str, model_name: str, old_name: str, new_name: str) -> None:
-        self.models.take()
+        # Django changes the fields that refer to this one in place, and states share them: give this state its own.
+        key = app_label, model_name.lower()
+        field = self.models[key].fields.get(old_name)
+        for model, name, _, _ in list(get_references(self, key, (old_name, field))):
+            own = self.models[model.app_label, model.name_lower]
+            own.fields[name] = own.fields[name].clone()
         super().rename_field(app_label, model_name, old_name, new_name)
 
     def reload_model(self, app_label: str, model_name: str, delay: bool = False) -> None:
@@ -185,11 +190,12 @@ class Renderer:
         changed = {key: deep for key, deep in touched.items() if self._differs(state, key)}
         if not changed:
             return self._keep(state, self.apps)
-        affected = self._affected(changed)
+        affected, neighbours = self._affected(changed), self.relations.referred_to(changed)
         self.relations.update(state.models, changed)
         affected |= self._affected(changed)
         if not all(changed.values()):
-            self.stale |= affected
+            # What a model that has gone referred to is not connected to anything any more, and remembers it.
+            self.stale |= affected | neighbours
         return self._keep(state, _render_again(self.apps.clone(), state.models, affected))
 
     def render_exactly(self, state: LazyState) -> StateApps:
@@ -247,6 +253,10 @@ class Relations:
             family |= heirs
             queue.extend(heirs)
         return family.union(*(self.incoming[key] for key in family))
+
+    def referred_to(self, keys: Iterable[ModelKey]) -> set[ModelKey]:
+        """The models that ``keys`` refer to."""
+        return set[ModelKey]().union(*(self.outgoing.get(key, set()) for key in keys))
 
     def connected(self, keys: Iterable[ModelKey]) -> set[ModelKey]:
         """``keys`` and every model that a chain of relations leads to, in whatever direction."""
