@@ -22,7 +22,7 @@ test-rust:
 	cargo test --workspace --exclude rollback-py --quiet
 
 test-python: .installed
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest tests -n auto
 
 test-matrix: $(VENV)/.tools ## the Python tests with every supported pair of Python and Django that is there
 	tools/wheel dev

@@ -1,4 +1,6 @@
-"""Runs the Python tests with every supported pair of Python and Django that this machine has.
+"""Runs the Python tests with every supported pair of Python and Django that this machine has, or with those given.
+
+    tools/matrix.py [3.13/6.1 …]
 
 Each pair gets a virtual environment of its own in `.venvs`, with the one wheel in it. Pairs whose Python is not there
 are named at the end: nothing is skipped silently.
@@ -25,9 +27,10 @@ PAIRS = [
 
 
 def main() -> int:
+    chosen = [tuple(word.split("/")) for word in sys.argv[1:]] or PAIRS
     wheel = next((ROOT / "dist" / "dev").glob("*.whl"))
     missing, failed = [], []
-    for python, django in PAIRS:
+    for python, django in chosen:
         name = f"Python {python}, Django {django}"
         interpreter = find(python)
         if interpreter is None:
@@ -40,7 +43,7 @@ def main() -> int:
         print(f"not run, as that Python is not on this machine: {name}")
     for name in failed:
         print(f"FAILED: {name}")
-    print(f"{len(PAIRS) - len(missing) - len(failed)} passed, {len(failed)} failed, {len(missing)} skipped")
+    print(f"{len(chosen) - len(missing) - len(failed)} passed, {len(failed)} failed, {len(missing)} skipped")
     return 1 if failed else 0
 
 
@@ -65,9 +68,9 @@ def passes(interpreter: str, python: str, django: str, wheel: Path) -> bool:
     if not executable.exists():
         subprocess.run([interpreter, "-m", "venv", str(folder)], check=True)
     pip = [str(executable), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, f"django~={django}.0", "psycopg[binary]", "pytest"], check=True)
+    subprocess.run([*pip, f"django~={django}.0", "psycopg[binary]", "pytest", "pytest-xdist"], check=True)
     subprocess.run([*pip, "--force-reinstall", "--no-deps", str(wheel)], check=True)
-    return subprocess.run([str(executable), "-m", "pytest", "tests", "-q"], cwd=ROOT).returncode == 0
+    return subprocess.run([str(executable), "-m", "pytest", "tests", "-q", "-n", "auto"], cwd=ROOT).returncode == 0
 
 
 if __name__ == "__main__":
