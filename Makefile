@@ -18,8 +18,9 @@ demo: .installed ## a small shop is deployed three times and taken back to v1, o
 
 test: test-rust test-python ## all tests, on SQLite and on a PostgreSQL of their own
 
-test-rust:
-	cargo test --workspace --exclude rollback-py --quiet
+test-rust: $(VENV)/.tools
+	DJANGO_ROLLBACK_TEST_PG_BIN="$$(PYTHONPATH=tests $(BIN)/python -m harness.postgres)" \
+		cargo test --workspace --exclude rollback-py --quiet
 
 test-python: .installed
 	$(BIN)/python -m pytest tests -n auto
@@ -31,9 +32,10 @@ test-matrix: $(VENV)/.tools ## the Python tests with every supported pair of Pyt
 test-packages: .installed ## published packages as releases, there and back (long)
 	$(BIN)/python -m pytest tests/packages
 
-lint: $(VENV)/.tools ## formatting, lints, licences and documentation, all as errors
+lint: $(VENV)/.tools ## formatting, lints and documentation, all as errors
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	@echo "no database driver in the extension module:"; ! cargo tree --quiet --package rollback-py --edges normal | grep -E "rusqlite|postgres v"
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 	$(BIN)/ruff check python tests demo bench tools
 	$(BIN)/ruff format --check python tests demo bench tools

@@ -389,6 +389,15 @@ mod tests {
     }
 
     #[test]
+    fn the_page_about_the_commit_lists_the_same_variables_in_the_same_order() {
+        let page = include_str!("../../../docs/commit.md");
+        let rows: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("| `")).collect();
+        let expected: Vec<String> =
+            PLATFORM_VARIABLES.iter().map(|(name, who)| format!("{name}` | {who} |")).collect();
+        assert_eq!(rows, expected);
+    }
+
+    #[test]
     fn a_stamp_goes_round() {
         let folder = tempfile::tempdir().unwrap();
         let written =

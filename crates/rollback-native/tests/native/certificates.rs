@@ -1,7 +1,12 @@
-//! Certificates for the test's server, made by the `openssl` program.
+//! Certificates for the test's server, made in process.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+
+use rcgen::{
+    BasicConstraints, Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+};
 
 /// An authority, a certificate of it for `localhost`, and a self-signed one for `localhost`.
 pub(crate) struct Certificates {
@@ -12,11 +17,13 @@ impl Certificates {
     /// Makes them all in a folder.
     pub(crate) fn make(folder: &Path) -> Self {
         let made = Self { folder: folder.to_owned() };
-        made.self_signed("authority", "/CN=Test Authority", "");
-        made.self_signed("other-authority", "/CN=Other Authority", "");
-        made.self_signed("alone", "/CN=localhost", "subjectAltName=DNS:localhost");
-        made.signed("server", "/CN=localhost", "subjectAltName=DNS:localhost");
-        made.signed("client", "/CN=certified", "extendedKeyUsage=clientAuth");
+        let issuer = made.self_signed("authority", authority("Test Authority", &[]));
+        made.self_signed("other-authority", authority("Other Authority", &[]));
+        made.self_signed("alone", authority("localhost", &["localhost"]));
+        made.signed("server", &params("localhost", &["localhost"]), &issuer);
+        let mut client = params("certified", &[]);
+        client.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        made.signed("client", &client, &issuer);
         made
     }
 
@@ -34,42 +41,33 @@ impl Certificates {
         self.folder.join(name).display().to_string()
     }
 
-    fn self_signed(&self, name: &str, subject: &str, extension: &str) {
-        let (key, certificate) = (self.key(name), self.certificate(name));
-        let mut args = vec!["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
-        args.extend(["-days", "2", "-subj", subject, "-keyout", &key, "-out", &certificate]);
-        if !extension.is_empty() {
-            args.extend(["-addext", extension]);
-        }
-        openssl(&args);
+    fn self_signed(&self, name: &str, params: CertificateParams) -> Issuer<'static, KeyPair> {
+        let key = KeyPair::generate().unwrap();
+        self.write(name, &params.self_signed(&key).unwrap(), &key);
+        Issuer::new(params, key)
     }
 
-    /// Signed by `authority`.
-    fn signed(&self, name: &str, subject: &str, extension: &str) {
-        let (key, certificate, request) =
-            (self.key(name), self.certificate(name), self.file(&format!("{name}.csr")));
-        let extensions = self.file(&format!("{name}.ext"));
-        std::fs::write(&extensions, extension).unwrap();
-        let mut args = vec!["req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
-        args.extend(["-subj", subject, "-keyout", &key, "-out", &request]);
-        openssl(&args);
-        let (authority, authority_key) = (self.certificate("authority"), self.key("authority"));
-        let mut args = vec!["x509", "-req", "-days", "2", "-in", &request, "-out", &certificate];
-        args.extend([
-            "-CA",
-            &authority,
-            "-CAkey",
-            &authority_key,
-            "-CAcreateserial",
-            "-extfile",
-            &extensions,
-        ]);
-        openssl(&args);
+    fn signed(&self, name: &str, params: &CertificateParams, issuer: &Issuer<'_, KeyPair>) {
+        let key = KeyPair::generate().unwrap();
+        self.write(name, &params.signed_by(&key, issuer).unwrap(), &key);
+    }
+
+    fn write(&self, name: &str, certificate: &Certificate, key: &KeyPair) {
+        fs::write(self.certificate(name), certificate.pem()).unwrap();
+        fs::write(self.key(name), key.serialize_pem()).unwrap();
+        fs::set_permissions(self.key(name), Permissions::from_mode(0o600)).unwrap();
     }
 }
 
-fn openssl(args: &[&str]) {
-    let output = Command::new("openssl").args(args).output();
-    let output = output.expect("the tests need the program openssl: install the package openssl");
-    assert!(output.status.success(), "openssl {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+fn authority(subject: &str, hosts: &[&str]) -> CertificateParams {
+    let mut params = params(subject, hosts);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params
+}
+
+fn params(subject: &str, hosts: &[&str]) -> CertificateParams {
+    let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
+    let mut params = CertificateParams::new(hosts).unwrap();
+    params.distinguished_name.push(DnType::CommonName, subject);
+    params
 }
