@@ -9,14 +9,28 @@ use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand,
 use crate::DoorKind;
 use crate::console::safe;
 
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 refused or failed, nothing was changed; 2 wrong usage; \
+                          3 stopped part-way, at a recorded step.";
+
+const EXAMPLES: &str = "\
+Examples:
+  save                 in each deploy, after `migrate`
+  list                 the releases that can be gone back to
+  plan -t v1.2         what going back to v1.2 would do; nothing is written
+  rollback -t v1.2     go back to v1.2
+  rollback -c 03ec91e  go back to a commit
+  rollback             go back to the release before the current one
+  status               is the database what the current release had?";
+
 /// Take a Django database back to the migrations of any release you have deployed.
 ///
 /// Record each deploy with `save`, right after `migrate`. When a release has to go, `plan` shows what going back
 /// means, and `rollback` does it.
 #[derive(Debug, Parser)]
 #[command(name = "django-rollback", version, disable_help_subcommand = true)]
-#[command(after_help = "Exit codes: 0 done; 1 refused or failed, nothing was changed; 2 wrong usage; \
-                        3 stopped part-way, at a recorded step.")]
+#[command(after_help = EXIT_CODES, after_long_help = format!("{EXAMPLES}
+
+{EXIT_CODES}"))]
 pub(crate) struct Arguments {
     #[command(flatten)]
     pub(crate) common: Common,
@@ -39,7 +53,8 @@ pub(crate) struct Common {
     /// How to print: for people, or one JSON document for programs.
     #[arg(long, global = true, value_enum, default_value = "text")]
     pub(crate) format: Format,
-    /// How much to say: 0 nothing but errors and the data that was asked for, 1 the usual, 2 and 3 more.
+    /// How much to say: 0 nothing but errors and the data that was asked for, 1 the usual, 2 and 3 also what Django's
+    /// signals have to say.
     #[arg(short, long, global = true, value_name = "LEVEL", default_value = "1",
           value_parser = clap::value_parser!(u8).range(0..=3))]
     pub(crate) verbosity: u8,
@@ -201,7 +216,8 @@ fn path() -> impl TypedValueParser<Value = PathBuf> {
 /// Parses the arguments after the program's name.
 pub(crate) fn parse(door: DoorKind, program: &str, arguments: &[String]) -> Result<Arguments, Unparsed> {
     let words = std::iter::once(program).chain(arguments.iter().map(String::as_str));
-    let grammar = UnlistedCommand::augment_subcommands(grammar(door, program));
+    let unlisted = UnlistedCommand::augment_subcommands(clap::Command::new("unlisted"));
+    let grammar = grammar(door, program).subcommands(unlisted.get_subcommands().cloned());
     grammar.try_get_matches_from(words).and_then(|matches| read(&matches)).map_err(|error| unparsed(&error))
 }
 
@@ -232,6 +248,18 @@ fn unparsed(error: &clap::Error) -> Unparsed {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn help_begins_with_what_the_program_is_for() {
+        for option in ["-h", "--help"] {
+            let Err(Unparsed::Help(text)) = parse(DoorKind::Native, "django-rollback", &[option.to_owned()])
+            else {
+                panic!("{option} is no help");
+            };
+            assert!(text.starts_with("Take a Django database back"), "{text}");
+            assert!(!text.contains("handed-over") && !text.contains("rollback_migrations"), "{text}");
+        }
+    }
 
     #[test]
     fn the_grammar_holds() {
