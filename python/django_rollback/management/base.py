@@ -58,7 +58,7 @@ class EngineCommand(BaseCommand):
         except OSError:
             # What is left in the buffer would fail once more at the end of the process, with a traceback.
             with contextlib.suppress(OSError, ValueError):
-                os.dup2(os.open(os.devnull, os.O_WRONLY), wrapper.fileno())
+                os.dup2(os.open(os.devnull, os.O_WRONLY), wrapper._out.fileno())
             raise
 
     def _log(self, door: Door, options: dict[str, Any]) -> None:
