@@ -342,6 +342,19 @@ def test_a_failure_after_a_migration_outside_transactions(trip: Trip) -> None:
     trip.up_again("v2")
 
 
+def test_a_failure_before_a_migration_outside_transactions(trip: Trip) -> None:
+    """Nothing was made permanent yet: that is an ordinary failure, with exit code 1, and not a stop part-way."""
+    check = MAY_FAIL.replace("0002_a", "0003_slow")
+    v2 = {"shop.0002_a": A, "shop.0003_slow": not_atomic(trip, "shop.0002_a"), "shop.0004_check": check}
+    trip.deploy("v1", {"shop.0001_initial": ITEM}, rows=ONE_ITEM)
+    trip.deploy("v2", v2, rows=["INSERT INTO shop_item (name, a, b) VALUES ('bad', 1, 2)"])
+    before = oracle.schema(trip.database), oracle.migrations(trip.database)
+    result = trip.project.manage("rollback_migrations", "-t", "v1", check=False)
+    assert (result.returncode, "everything is as it was before" in result.stderr) == (1, True), result.stderr
+    assert (oracle.schema(trip.database), oracle.migrations(trip.database)) == before
+    assert trip.history()[0]["outcome"] == "failed"
+
+
 def test_code_only_releases_and_the_list(trip: Trip) -> None:
     """Back to the middle of three releases, then to the first, by the default target; the list follows each time."""
     first = trip.deploy("v1", {"shop.0001_initial": ITEM}, rows=ONE_ITEM)

@@ -177,6 +177,7 @@ pub fn execute(
         prepared,
         observer,
         operation: operation(prepared, actor),
+        begun: false,
     };
     if prepared.plan.is_atomic() { execution.in_one_transaction() } else { execution.step_by_step() }
 }
@@ -187,6 +188,8 @@ struct Execution<'e> {
     prepared: &'e Prepared,
     observer: &'e mut dyn Observer,
     operation: Operation,
+    /// Whether a step was begun at all.
+    begun: bool,
 }
 
 /// Why a step did not end: at which one, and what was said.
@@ -199,6 +202,12 @@ struct StepFailure {
 enum Failure {
     Step(StepFailure),
     Engine(EngineError),
+}
+
+impl Failure {
+    fn at(step: &str, reason: String) -> Self {
+        Self::Step(StepFailure { step: step.to_owned(), reason })
+    }
 }
 
 impl From<EngineError> for Failure {
@@ -260,25 +269,22 @@ impl Execution<'_> {
 
     fn failed(&mut self, step: &Step, reason: String) -> Failure {
         self.observer.step_failed(&step.migration);
-        Failure::Step(StepFailure { step: step.migration.to_string(), reason })
+        Failure::at(&step.migration.to_string(), reason)
     }
 
     fn prepare_runner(&mut self) -> Result<(), Failure> {
         if !self.prepared.needs_code() {
             return Ok(());
         }
-        let step = || "the state of the models".to_owned();
-        self.runner
-            .prepare(&self.prepared.plan)
-            .map_err(|reason| Failure::Step(StepFailure { step: step(), reason }))
+        let prepared = self.runner.prepare(&self.prepared.plan);
+        prepared.map_err(|reason| Failure::at("the state of the models", reason))
     }
 
     fn finish_runner(&mut self) -> Result<Vec<String>, Failure> {
         if !self.prepared.needs_code() {
             return Ok(Vec::new());
         }
-        let step = || "post_migrate".to_owned();
-        self.runner.finish().map_err(|reason| Failure::Step(StepFailure { step: step(), reason }))
+        self.runner.finish().map_err(|reason| Failure::at("post_migrate", reason))
     }
 
     /// Under the lock: a plan that was made from another state never runs.
@@ -349,19 +355,35 @@ impl Execution<'_> {
 
     fn step_by_step(mut self) -> Result<RolledBack, EngineError> {
         let id = self.announce()?;
-        let total = self.prepared.plan.steps.len();
-        let result = self.each_step(id);
-        result.map(|notes| RolledBack { notes }).map_err(|failure| {
-            self.store.rollback_quietly();
-            let (step, reason) = match failure {
-                Failure::Step(StepFailure { step, reason }) => (step, reason),
-                Failure::Engine(error) => ("the records of the rollback".to_owned(), error.to_string()),
-            };
-            self.operation.failed_step = Some(step.clone());
-            self.operation.outcome = "stopped".to_owned();
-            let _ = self.write_progress(id);
-            EngineError::Stopped { step, reason, done: self.operation.steps_done, total }
-        })
+        match self.each_step(id) {
+            Ok(notes) => Ok(RolledBack { notes }),
+            Err(failure) => {
+                self.store.rollback_quietly();
+                Err(self.stopped(id, failure))
+            }
+        }
+    }
+
+    /// Writes down where it ended: with nothing changed, or part-way.
+    fn stopped(&mut self, id: i64, failure: Failure) -> EngineError {
+        let StepFailure { step, reason } = match failure {
+            Failure::Step(failure) => failure,
+            Failure::Engine(error) => {
+                StepFailure { step: "the records of the rollback".to_owned(), reason: error.to_string() }
+            }
+        };
+        let (done, total) = (self.operation.steps_done, self.prepared.plan.steps.len());
+        let in_doubt = self.prepared.plan.steps.get(done).is_some_and(|next| !next.atomic);
+        let unchanged = done == 0 && !(in_doubt && self.begun);
+        self.operation.outcome = if unchanged { "failed" } else { "stopped" }.to_owned();
+        self.operation.failed_step = Some(step.clone());
+        // The row says `running` where even that cannot be written, and the rows of django_migrations say the rest.
+        let _ = self.write_progress(id);
+        if unchanged {
+            EngineError::Failed { step, reason }
+        } else {
+            EngineError::Stopped { step, reason, done, total }
+        }
     }
 
     /// Checks under the lock, and writes down that the rollback is on its way.
@@ -379,6 +401,7 @@ impl Execution<'_> {
 
     fn each_step(&mut self, id: i64) -> Result<Vec<String>, Failure> {
         self.prepare_runner()?;
+        self.begun = true;
         for step in &self.prepared.plan.steps {
             self.observer.step_begins(step);
             if step.atomic {
