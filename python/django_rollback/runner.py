@@ -77,7 +77,7 @@ class Runner:
             if module_has_submodule(app_config.module, "management"):
                 import_module(".management", app_config.name)
         emit_pre_migrate_signal(
-            self._signal_verbosity,
+            self.door.verbosity,
             False,
             self.connection.alias,
             stdout=sys.stderr,
@@ -119,7 +119,7 @@ class Runner:
         try:
             with transaction.atomic(using=self.connection.alias):
                 emit_post_migrate_signal(
-                    self._signal_verbosity,
+                    self.door.verbosity,
                     False,
                     self.connection.alias,
                     stdout=sys.stderr,
@@ -133,10 +133,6 @@ class Runner:
                 "types and permissions may lack rows until the next `migrate`"
             ]
         return []
-
-    @property
-    def _signal_verbosity(self) -> int:
-        return self.door.verbosity
 
 
 def _facts(migration: Migration) -> dict[str, Any]:
