@@ -5,6 +5,7 @@ PostgreSQL is started when the first test asks for it; where it cannot be, its t
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -16,6 +17,7 @@ from harness.postgres import Cluster
 from harness.project import Project
 
 NewDatabase = Callable[[], Database]
+CopyDatabase = Callable[..., Database]
 
 
 @pytest.fixture(scope="session")
@@ -46,6 +48,31 @@ def new_database(request: pytest.FixtureRequest, tmp_path: Path, numbers: Iterat
 
     yield create
     for database in created:
+        cluster.drop_database(database.name)
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def copy_database(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, numbers: Iterator[int]
+) -> Iterator[CopyDatabase]:
+    """For what is built once for a file of tests: call it for an empty database, or with one for a copy of that."""
+    folder = tmp_path_factory.mktemp("databases")
+    cluster: Cluster | None = request.getfixturevalue("postgres") if request.param == "postgres" else None
+    created: list[Database] = []
+
+    def create(template: Database | None = None) -> Database:
+        name = f"copy_{next(numbers)}"
+        if cluster is not None:
+            created.append(cluster.create_database(name, template=template.name if template else "template1"))
+            return created[-1]
+        path = folder / f"{name}.sqlite3"
+        if template is None:
+            return _create_file(path)
+        shutil.copy(template.name, path)
+        return Database.sqlite(path)
+
+    yield create
+    for database in created if cluster else []:
         cluster.drop_database(database.name)
 
 

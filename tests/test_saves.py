@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import pwd
-import shutil
 import socket
 import subprocess
 import time
@@ -20,10 +19,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from conftest import NewDatabase
+from conftest import CopyDatabase, NewDatabase
 from harness import oracle
 from harness.database import Database
-from harness.postgres import Cluster
 from harness.project import DEFAULT_APPS, Project
 
 FILES = {
@@ -63,34 +61,15 @@ class Shop(NamedTuple):
     copy: NewDatabase
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgres"])
-def shop(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, numbers: Iterator[int]
-) -> Iterator[Shop]:
+@pytest.fixture(scope="module")
+def shop(copy_database: CopyDatabase, tmp_path_factory: pytest.TempPathFactory) -> Shop:
     """`shop.0001` and everything else is applied, `shop.0002` is not, and nothing is saved."""
     folder = tmp_path_factory.mktemp("shop")
-    cluster: Cluster | None = request.getfixturevalue("postgres") if request.param == "postgres" else None
-    created: list[Database] = []
-
-    def create(template: Database | None = None) -> Database:
-        name = f"saves_{next(numbers)}"
-        if cluster is not None:
-            created.append(cluster.create_database(name, template=template.name if template else "template1"))
-            return created[-1]
-        path = folder / f"{name}.sqlite3"
-        if template:
-            shutil.copy(template.name, path)
-        else:
-            path.touch()
-        return Database.sqlite(path)
-
-    migrated = create()
+    migrated = copy_database()
     project = Project(folder / "project", database=migrated, apps=[*DEFAULT_APPS, "shop"])
     project.commit(FILES, tag="v1")
     project.run_python(MIGRATE)
-    yield Shop(project, lambda: create(migrated))
-    for database in created if cluster else []:
-        cluster.drop_database(database.name)
+    return Shop(project, lambda: copy_database(migrated))
 
 
 @pytest.fixture

@@ -6,17 +6,14 @@ The original's table is made by our own first migration, which is the original's
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from conftest import NewDatabase
+from conftest import CopyDatabase, NewDatabase
 from harness import oracle
 from harness.database import Database
-from harness.postgres import Cluster
 from harness.project import Project
 
 APPS = ["django.contrib.contenttypes", "django_rollback", "shop"]
@@ -137,28 +134,11 @@ class Shop:
         return json.loads(run(*words, "--format", "json").stdout)
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgres"])
-def built(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, numbers: Iterator[int]
-) -> Iterator[Shop]:
+@pytest.fixture(scope="module")
+def built(copy_database: CopyDatabase, tmp_path_factory: pytest.TempPathFactory) -> Shop:
     """The installation, built once on each kind of database."""
-    folder = tmp_path_factory.mktemp("upgrade")
-    cluster: Cluster | None = request.getfixturevalue("postgres") if request.param == "postgres" else None
-    created: list[Database] = []
-
-    def create(template: Database | None = None) -> Database:
-        name = f"upgrade_{next(numbers)}"
-        if cluster is not None:
-            created.append(cluster.create_database(name, template=template.name if template else "template1"))
-            return created[-1]
-        path = folder / f"{name}.sqlite3"
-        if template:
-            shutil.copy(template.name, path)
-        else:
-            path.touch()
-        return Database.sqlite(path)
-
-    legacy = create()
+    folder = tmp_path_factory.mktemp("built")
+    legacy = copy_database()
     project = Project(folder / "project", database=legacy, apps=APPS)
     commits = {"v1": project.commit(V1, tag="v1"), "v2": project.commit(V2, tag="v2")}
     project.install_apps([*APPS, "stock"])
@@ -173,18 +153,16 @@ def built(
         applied[tag] = oracle.migrations(legacy)
     legacy.execute("INSERT INTO stock_box (id, item_id) VALUES (1, 2)")
 
-    upgraded = create(legacy)
+    upgraded = copy_database(legacy)
     project.use(upgraded)
     project.manage("migrate", "-v", "0")
 
-    fresh = create()
+    fresh = copy_database()
     project.use(fresh)
     project.checkout("v1")
     project.manage("migrate", "-v", "0")
     facts = oracle.schema(fresh), oracle.migrations(fresh)
-    yield Shop(project, commits, applied, facts, lambda: create(legacy), lambda: create(upgraded))
-    for database in created if cluster else []:
-        cluster.drop_database(database.name)
+    return Shop(project, commits, applied, facts, lambda: copy_database(legacy), lambda: copy_database(upgraded))
 
 
 @pytest.fixture
