@@ -393,6 +393,8 @@ def test_straight_to_the_first_of_three_releases(trip: Trip) -> None:
     trip.up_again("v2", "v3")
 
 
+ORDER_AND_LINE = migration(create("Order"), create("Line", order='models.ForeignKey("shop.Order", models.CASCADE)'))
+RESTORED = {"shop_order": [{"id": 7}], "shop_line": [{"id": 1, "order_id": 7}]}
 DATA_THEN_SCHEMA = """
     def restore(apps, schema_editor):
         Line, Order = apps.get_model("shop", "Line"), apps.get_model("shop", "Order")
@@ -403,8 +405,7 @@ DATA_THEN_SCHEMA = """
 
 def test_data_then_schema_on_one_table(trip: Trip) -> None:
     """A reverse writes a child before its parent, and the same tables are altered in the same transaction."""
-    models = [create("Order"), create("Line", order='models.ForeignKey("shop.Order", models.CASCADE)')]
-    trip.deploy("v1", {"shop.0001_initial": migration(*models)})
+    trip.deploy("v1", {"shop.0001_initial": ORDER_AND_LINE})
     trip.deploy(
         "v2",
         {
@@ -419,8 +420,7 @@ def test_data_then_schema_on_one_table(trip: Trip) -> None:
             ),
         },
     )
-    restored = {"shop_order": [{"id": 7}], "shop_line": [{"id": 1, "order_id": 7}]}
-    trip.back("v1", ["shop.0003_restore", "shop.0002_size"], rows=restored)
+    trip.back("v1", ["shop.0003_restore", "shop.0002_size"], rows=RESTORED)
     trip.up_again("v2")
 
 
@@ -432,8 +432,7 @@ RAW_SCHEMA = """
 
 def test_data_then_raw_schema_on_one_table(trip: Trip) -> None:
     """Each migration may begin on its own terms, as with Django: nothing of the one before is pending."""
-    models = [create("Order"), create("Line", order='models.ForeignKey("shop.Order", models.CASCADE)')]
-    trip.deploy("v1", {"shop.0001_initial": migration(*models)})
+    trip.deploy("v1", {"shop.0001_initial": ORDER_AND_LINE})
     trip.deploy(
         "v2",
         {
@@ -448,8 +447,7 @@ def test_data_then_raw_schema_on_one_table(trip: Trip) -> None:
             ),
         },
     )
-    restored = {"shop_order": [{"id": 7}], "shop_line": [{"id": 1, "order_id": 7}]}
-    trip.back("v1", ["shop.0003_restore", "shop.0002_size"], rows=restored)
+    trip.back("v1", ["shop.0003_restore", "shop.0002_size"], rows=RESTORED)
     trip.up_again("v2")
 
 
@@ -461,11 +459,10 @@ DANGLING = """
 
 def test_a_reverse_that_breaks_a_foreign_key(trip: Trip) -> None:
     """A row that points nowhere is a failure like any other: everything is taken back."""
-    models = [create("Order"), create("Line", order='models.ForeignKey("shop.Order", models.CASCADE)')]
     dangle = migration(
         "migrations.RunPython(migrations.RunPython.noop, dangle)", after=["shop.0001_initial"], code=DANGLING
     )
-    trip.deploy("v1", {"shop.0001_initial": migration(*models)})
+    trip.deploy("v1", {"shop.0001_initial": ORDER_AND_LINE})
     trip.deploy("v2", {"shop.0002_dangle": dangle})
     untouched = everything_in(trip.database)
     result = trip.project.manage("rollback_migrations", "-t", "v1", check=False)

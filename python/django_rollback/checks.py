@@ -14,8 +14,6 @@ import django_rollback
 
 from . import conf
 
-SUPPORTED_VENDORS = {"sqlite", "postgresql"}
-
 
 def check_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """E001 to E003: ``DJANGO_ROLLBACK`` holds what it should."""
@@ -72,7 +70,7 @@ def check_databases(app_configs: Any, databases: Any = None, **kwargs: Any) -> l
             id="rollback.W001",
         )
         for alias in databases or []
-        if connections[alias].vendor not in SUPPORTED_VENDORS
+        if connections[alias].vendor not in conf.SUPPORTED_VENDORS
     ]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from django.conf import settings
 
 NAME = "DJANGO_ROLLBACK"
+SUPPORTED_VENDORS = ("sqlite", "postgresql")
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ class Door:
                 f"there is no database {alias!r} in the setting DATABASES", f"aliases: {known}", is_usage=True
             )
         vendor = connections[alias].vendor
-        if vendor not in ("sqlite", "postgresql"):
+        if vendor not in conf.SUPPORTED_VENDORS:
             message = f"the database {alias!r} is not supported"
             raise Refusal(message, "SQLite and PostgreSQL are; name another alias with --database")
         if vendor == "sqlite":

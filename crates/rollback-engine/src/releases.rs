@@ -168,13 +168,17 @@ pub(crate) fn adopt(
             Err(_) => None,
         };
         let commit = &stored.release.commit;
-        let tags = tags_in_git.iter().filter(|(_, target)| target == commit).map(|(tag, _)| tag.clone());
-        let mut tags: Vec<String> = stored.release.tags.iter().cloned().chain(tags).collect();
-        tags.sort();
-        tags.dedup();
+        let in_git = tags_in_git.iter().filter(|(_, target)| target == commit).map(|(tag, _)| tag.clone());
+        let tags = all_tags(&stored.release.tags, &in_git.collect::<Vec<_>>());
         store.adopt_release(stored.release.id, set.as_deref(), &tags)?;
     }
     Ok(())
+}
+
+/// Both, sorted, each once.
+pub(crate) fn all_tags(had: &[String], more: &[String]) -> Vec<String> {
+    let tags: BTreeSet<&String> = had.iter().chain(more).collect();
+    tags.into_iter().cloned().collect()
 }
 
 pub(crate) fn hash_of(stored: &StoredRelease) -> Option<&str> {

@@ -140,13 +140,8 @@ pub fn hand_over(
         ..operation(prepared, actor)
     };
     store.begin(Purpose::Records)?;
-    match store.append_operation(&operation).and_then(|_| store.commit()) {
-        Ok(()) => Ok(token),
-        Err(error) => {
-            store.rollback_quietly();
-            Err(error)
-        }
-    }
+    let written = store.append_operation(&operation);
+    store.end(written).map(|_| token)
 }
 
 /// Whether history has the hand-over with this token, among the last operations.
@@ -347,10 +342,8 @@ impl Execution<'_> {
         if self.store.begin(Purpose::Records).is_err() {
             return;
         }
-        let written = self.store.append_operation(&self.operation).and_then(|_| self.store.commit());
-        if written.is_err() {
-            self.store.rollback_quietly();
-        }
+        let written = self.store.append_operation(&self.operation);
+        let _ = self.store.end(written);
     }
 
     fn step_by_step(mut self) -> Result<RolledBack, EngineError> {
@@ -390,13 +383,7 @@ impl Execution<'_> {
     fn announce(&mut self) -> Result<i64, EngineError> {
         self.store.begin_locked(Purpose::Records)?;
         let announced = self.check_still_true().and_then(|()| self.store.append_operation(&self.operation));
-        match announced {
-            Ok(id) => self.store.commit().map(|()| id),
-            Err(error) => {
-                self.store.rollback_quietly();
-                Err(error)
-            }
-        }
+        self.store.end(announced)
     }
 
     fn each_step(&mut self, id: i64) -> Result<Vec<String>, Failure> {
@@ -429,8 +416,8 @@ impl Execution<'_> {
 
     fn write_progress(&mut self, id: i64) -> Result<(), EngineError> {
         self.store.begin(Purpose::Records)?;
-        self.store.update_operation(id, &self.operation)?;
-        self.store.commit()
+        let written = self.store.update_operation(id, &self.operation);
+        self.store.end(written)
     }
 }
 

@@ -4,7 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rollback_core::legacy::newest_per_app;
-use rollback_core::{AppliedRow, AppliedSet, CommitId, MigrationId, Release};
+use rollback_core::{AppliedRow, AppliedSet, CommitId, MigrationFacts, MigrationId, Release};
 
 use crate::error::EngineError;
 use crate::ports::{Database, Purpose, Runner};
@@ -93,13 +93,7 @@ pub fn save(
     }
     begin(&mut store)?;
     let written = write(&mut store, request, &unknown);
-    match written {
-        Ok(saved) => store.commit().map(|()| saved),
-        Err(error) => {
-            store.rollback_quietly();
-            Err(error)
-        }
-    }
+    store.end(written)
 }
 
 fn begin(store: &mut Store<'_>) -> Result<(), EngineError> {
@@ -116,7 +110,7 @@ fn begin(store: &mut Store<'_>) -> Result<(), EngineError> {
 fn write(
     store: &mut Store<'_>,
     request: &SaveRequest<'_>,
-    unknown: &[rollback_core::MigrationFacts],
+    unknown: &[MigrationFacts],
 ) -> Result<Saved, EngineError> {
     for facts in unknown {
         store.put_capsule(facts)?;
@@ -138,7 +132,7 @@ fn write(
         }
         SaveOutcome::Updated { .. } => {
             let set = store.put_set(&applied)?;
-            let tags = all_tags(&known[0].release.tags, request.tags);
+            let tags = releases::all_tags(&known[0].release.tags, request.tags);
             store.update_release(known[0].release.id, &new_release(request.commit, &tags, &set, &rows))?;
             store.append_operation(&operation(request, &tags, &known, set))?;
         }
@@ -194,13 +188,6 @@ fn difference(
     Ok((now.minus(&before).cloned().collect(), before.minus(&now).cloned().collect()))
 }
 
-fn all_tags(had: &[String], more: &[String]) -> Vec<String> {
-    let mut tags: Vec<String> = had.iter().chain(more).cloned().collect();
-    tags.sort();
-    tags.dedup();
-    tags
-}
-
 fn saved(
     request: &SaveRequest<'_>,
     rows: &[AppliedRow],
@@ -243,7 +230,7 @@ fn facts_to_remember(
     store: &mut Store<'_>,
     runner: &mut dyn Runner,
     rows: &[AppliedRow],
-) -> Result<Vec<rollback_core::MigrationFacts>, EngineError> {
+) -> Result<Vec<MigrationFacts>, EngineError> {
     let known = store.remembered_ids()?;
     let unknown: AppliedSet = rows
         .iter()

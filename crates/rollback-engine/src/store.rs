@@ -274,6 +274,15 @@ impl<'d> Store<'d> {
         self.checked(committed)
     }
 
+    /// Ends the transaction by how its work went: permanent, or taken back.
+    pub fn end<T>(&mut self, work: Result<T>) -> Result<T> {
+        let ended = work.and_then(|done| self.commit().map(|()| done));
+        if ended.is_err() {
+            self.rollback_quietly();
+        }
+        ended
+    }
+
     /// Takes everything since the beginning back. A failure here leaves nothing to do: the connection is gone, and
     /// the database takes the transaction back by itself.
     pub fn rollback_quietly(&mut self) {
