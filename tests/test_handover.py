@@ -76,6 +76,17 @@ def test_a_failure_behind_the_hand_over(trip: Trip) -> None:
     same(apart_from_hand_overs(trip.database), untouched)
 
 
+def test_a_project_that_cannot_be_loaded_behind_the_hand_over(trip: Trip) -> None:
+    """The reason is the project's own, and no word is said about another database."""
+    trip.write({"shop.0002_a": "import a_module_that_is_not_there\n"})
+    untouched = apart_from_hand_overs(trip.database)
+    result = trip.project.native("rollback", "-t", "v1", env=python_of(trip), check=False)
+    assert result.returncode == 1
+    assert "cannot load the project's migrations: ModuleNotFoundError" in result.stderr
+    assert "another database" not in result.stderr
+    same(apart_from_hand_overs(trip.database), untouched)
+
+
 def test_another_database_behind_manage_py(trip: Trip, new_database: NewDatabase) -> None:
     """`manage.py` sees another database than the URL names, as a staging copy: refused, and neither is touched."""
     staging = new_database()

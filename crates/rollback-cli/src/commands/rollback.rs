@@ -58,7 +58,10 @@ pub(crate) fn handed_over(
 ) -> Result<ExitCode, CliError> {
     let mut session = context.connect()?;
     let target = TargetArguments { commit: Some(arguments.commit.clone()), tag: None };
-    let prepared = plan::prepare(context, &mut session, &target).map_err(|_| other_database())?;
+    let prepared = plan::prepare(context, &mut session, &target).map_err(|error| match error {
+        CliError::Engine(EngineError::Select(_)) => other_database(),
+        other => other,
+    })?;
     let same_database = match &arguments.token {
         Some(token) => rollback::was_handed_over(session.database.as_mut(), token)?,
         None => true,
