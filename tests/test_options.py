@@ -157,6 +157,7 @@ def test_log_full_data(project: Project) -> None:
         "Migrations of the release:\n"
         "    django_rollback.0001_initial\n"
         "    django_rollback.0002_releases\n"
+        "    django_rollback.0003_schemas\n"
         "    shop.0001_initial\n"
         "    shop.0002_price\n"
     )
@@ -330,7 +331,7 @@ def test_call_command_saves_and_rolls_back(on_each: Project, releases: TwoReleas
     assert (out, err, end) == ("", "", None)
     assert ("shop", "0002_price") not in oracle.migrations(on_each.database)
     out, _, _ = call(on_each, '"rollback", "status"')
-    assert out.startswith(f"Current release {releases.label('v1')}, 3 migrations applied")
+    assert out.startswith(f"Current release {releases.label('v1')}, 4 migrations applied")
 
 
 def test_call_command_takes_a_path_object(project: Project) -> None:

@@ -66,17 +66,18 @@ def same_in_each_run(text: str, releases: TwoReleases) -> str:
 TEXTS = {
     ("list",): """\
           SAVED AT              COMMIT                                    MIGRATIONS  TAGS
-curr >>>  YYYY-MM-DD hh:mm:ssZ  2222222222222222222222222222222222222222  4           v2
-          YYYY-MM-DD hh:mm:ssZ  1111111111111111111111111111111111111111  3           v1
+curr >>>  YYYY-MM-DD hh:mm:ssZ  2222222222222222222222222222222222222222  5           v2
+          YYYY-MM-DD hh:mm:ssZ  1111111111111111111111111111111111111111  4           v1
 """,
     ("show",): """\
 commit     2222222222222222222222222222222222222222 (current)
 tags       v2
 saved at   YYYY-MM-DD hh:mm:ssZ
 previous   1111111 (v1)
-migrations 4
+migrations 5
     django_rollback.0001_initial
     django_rollback.0002_releases
+    django_rollback.0003_schemas
     shop.0001_initial
     shop.0002_price
 """,
@@ -84,9 +85,10 @@ migrations 4
 commit     1111111111111111111111111111111111111111
 tags       v1
 saved at   YYYY-MM-DD hh:mm:ssZ
-migrations 3
+migrations 4
     django_rollback.0001_initial
     django_rollback.0002_releases
+    django_rollback.0003_schemas
     shop.0001_initial
 """,
     ("plan",): """\
@@ -203,8 +205,8 @@ def test_document_of_list(shown: Shown, releases: TwoReleases) -> None:
     assert [list(release) for release in listed["releases"]] == [LISTED_KEYS, LISTED_KEYS]
     times = [release.pop("saved_at") for release in listed["releases"]]
     assert listed["releases"] == [
-        {"commit": releases.commits["v2"], "tags": ["v2"], "current": True, "migrations": 4},
-        {"commit": releases.commits["v1"], "tags": ["v1"], "current": False, "migrations": 3},
+        {"commit": releases.commits["v2"], "tags": ["v2"], "current": True, "migrations": 5},
+        {"commit": releases.commits["v1"], "tags": ["v1"], "current": False, "migrations": 4},
     ]
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", time) for time in times)
     assert times == sorted(times, reverse=True)
@@ -370,7 +372,7 @@ def test_a_closed_pipe_does_not_stop_a_save(project: Project, door: str) -> None
 def test_a_closed_pipe_does_not_stop_a_rollback(project: Project) -> None:
     result = into_closed_pipe(project, "manage", "rollback")
     assert (result.returncode, result.stderr) == (0, "")
-    assert project.native("status").stdout.endswith("3 migrations applied: the same as when it was saved.\n")
+    assert project.native("status").stdout.endswith("4 migrations applied: the same as when it was saved.\n")
 
 
 @pytest.mark.parametrize("door", CLI_DOORS)

@@ -257,13 +257,13 @@ class Damage(NamedTuple):
 
 DAMAGES = {
     "changed body": Damage(
-        "UPDATE django_rollback_appliedset SET body = body || ' ' WHERE size = 3",
+        "UPDATE django_rollback_appliedset SET body = body || ' ' WHERE size = 4",
         ["rollback"],
         "the stored set of release {v1} cannot be used: its bytes do not match its hash {set}",
         DAMAGED_SET_HINT,
     ),
     "missing set": Damage(
-        "DELETE FROM django_rollback_appliedset WHERE size = 3",
+        "DELETE FROM django_rollback_appliedset WHERE size = 4",
         ["rollback"],
         "the stored set of release {v1} in {database} is damaged: it is missing",
     ),
@@ -335,7 +335,7 @@ DAMAGES = {
 @pytest.mark.parametrize("case", DAMAGES)
 def test_damage(project: Project, releases: TwoReleases, door: str, case: str) -> None:
     sql, words, message, hint = DAMAGES[case]
-    ((stored,),) = project.database.execute("SELECT hash FROM django_rollback_appliedset WHERE size = 3")
+    ((stored,),) = project.database.execute("SELECT hash FROM django_rollback_appliedset WHERE size = 4")
     project.database.execute(sql.format())
     facts = releases.commits | {"database": name_of(project.database), "set": stored}
     check(project, door, words, (1, message.format(**facts), hint))

@@ -17,6 +17,9 @@ class AppsState(models.Model):
     applied_set = models.CharField(
         max_length=64, null=True, help_text="Which AppliedSet; null for a release that 0.4.0 saved."
     )
+    schema = models.CharField(
+        max_length=64, null=True, help_text="Which Schema; null for a release that was saved before schemas were stored."
+    )
 
     class Meta:
         verbose_name = "release"
@@ -31,6 +34,13 @@ class AppliedSet(models.Model):
     hash = models.CharField(max_length=64, primary_key=True)
     size = models.IntegerField(help_text="How many migrations.")
     body = models.TextField(help_text="JSON document with its own format version.")
+
+
+class Schema(models.Model):
+    """What the database's catalogue said when a release was saved, under the SHA-256 of the document."""
+
+    hash = models.CharField(max_length=64, primary_key=True)
+    body = models.TextField(help_text="JSON document: tables, columns, indexes, constraints, views.")
 
 
 class Capsule(models.Model):

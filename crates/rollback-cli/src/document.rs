@@ -1,7 +1,7 @@
 //! The JSON documents of `--format json`. Their shape is a promise: `docs/json.md` describes it.
 
 use rollback_core::plan::{Blocker, Plan, Step, Warning};
-use rollback_core::{MigrationId, Release};
+use rollback_core::{MigrationId, Release, SchemaDifference, SchemaObject};
 use rollback_engine::releases::{ListedRelease, ShownRelease, Status};
 use rollback_engine::rollback::Prepared;
 use rollback_engine::save::{SaveOutcome, Saved};
@@ -110,9 +110,17 @@ pub(crate) fn diff(previous: Option<&Release>, added: &[&MigrationId], removed: 
 pub(crate) fn status(status: &Status) -> Value {
     document(json!({
         "current": status.current, "migrations": status.applied,
-        "same": status.ahead.is_empty() && status.missing.is_empty(),
+        "same": status.is_same(),
         "ahead": status.ahead, "missing": status.missing,
+        "schema": status.schema.as_ref().map(|differences| differences.iter().map(difference).collect::<Vec<_>>()),
     }))
+}
+
+fn difference(difference: &SchemaDifference) -> Value {
+    let SchemaObject { kind, table, name, definition } = &difference.object;
+    json!({
+        "side": difference.side.as_str(), "kind": kind, "table": table, "name": name, "definition": definition,
+    })
 }
 
 pub(crate) fn history(operations: &[RecordedOperation]) -> Value {

@@ -1,4 +1,5 @@
-//! The nouns of django-rollback and its pure rules: commits, migrations, applied sets, the graph, and the plan.
+//! The nouns of django-rollback and its pure rules: commits, migrations, applied sets, the graph, the plan, and
+//! the schema as a value.
 //!
 //! Nothing here reads a clock, a file, the environment or a database, and nothing prints: values in, values out.
 //! `clippy.toml` beside this crate checks that.
@@ -10,12 +11,16 @@ pub mod legacy;
 pub mod migration;
 pub mod plan;
 pub mod release;
+pub mod schema;
 mod squash;
+pub mod stored;
 #[cfg(test)]
 mod testing;
 
-pub use applied::{AppliedRow, AppliedSet, StoredSet, StoredSetError};
+pub use applied::{AppliedRow, AppliedSet};
 pub use commit::{CommitError, CommitId, CommitPrefix};
 pub use migration::{MigrationFacts, MigrationId, ProjectFacts};
 pub use plan::{Blocker, Plan, Situation, Step, Warning, Way, plan};
 pub use release::{MovedTag, Release, SelectError, Target, select};
+pub use schema::{Schema, SchemaDifference, SchemaObject, Side};
+pub use stored::{Stored, StoredError};

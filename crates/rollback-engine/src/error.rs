@@ -1,6 +1,6 @@
 //! Everything that can go wrong in a use case, each with the next step for the user.
 
-use rollback_core::{CommitId, MigrationId, SelectError, StoredSetError};
+use rollback_core::{CommitId, MigrationId, SelectError, StoredError};
 
 use crate::ports::{DatabaseError, DatabaseErrorKind, RepositoryError};
 use crate::source::SourceError;
@@ -56,7 +56,15 @@ pub enum EngineError {
         /// The release.
         release: CommitId,
         /// What is wrong with it.
-        error: StoredSetError,
+        error: StoredError,
+    },
+    /// A stored schema that a newer version wrote, or whose bytes changed.
+    #[error("the stored schema of release {release} cannot be used: {error}")]
+    StoredSchema {
+        /// The release.
+        release: CommitId,
+        /// What is wrong with it.
+        error: StoredError,
     },
     /// No single release answers to what the user asked for.
     #[error(transparent)]
@@ -133,11 +141,15 @@ impl EngineError {
             }
             Self::NewerTables { .. } => "use the version of django-rollback that the newer release has",
             Self::Damaged { .. } => "it was changed from outside: mend it, or restore it from a backup",
-            Self::StoredSet { error: StoredSetError::Newer { .. }, .. } => {
+            Self::StoredSet { error: StoredError::Newer { .. }, .. }
+            | Self::StoredSchema { error: StoredError::Newer { .. }, .. } => {
                 "use the version of django-rollback that the newer release has"
             }
             Self::StoredSet { .. } => {
                 "it was changed from outside: restore it from a backup, or go back to another release"
+            }
+            Self::StoredSchema { .. } => {
+                "it was changed from outside: restore it from a backup, or go back with `--no-verify`"
             }
             Self::Select(error) => return select_hint(error),
             Self::Source(error) => return error.hint(),

@@ -4,6 +4,7 @@
 //! Here is the one place that locks, checks and executes, whichever door the user came through. It has no driver, no
 //! arguments, no colour and no prompt; those are the doors' and the command line's.
 
+pub mod catalogue;
 pub mod error;
 pub mod ports;
 pub mod releases;

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use rollback_core::graph::Graph;
 use rollback_core::legacy::{self, Uncertain};
 use rollback_core::{
-    AppliedRow, AppliedSet, CommitId, MigrationFacts, MigrationId, ProjectFacts, Release, Target, select,
+    AppliedRow, AppliedSet, CommitId, MigrationFacts, MigrationId, ProjectFacts, Release, SchemaDifference,
+    Target, select,
 };
 
 use crate::error::EngineError;
@@ -45,6 +46,16 @@ pub struct Status {
     pub ahead: Vec<MigrationId>,
     /// Applied when the current release was saved, and not now.
     pub missing: Vec<MigrationId>,
+    /// How the schema differs from the one that the current release was saved with; none where it was saved without.
+    pub schema: Option<Vec<SchemaDifference>>,
+}
+
+impl Status {
+    /// Whether the database is what the current release had, as far as that was recorded.
+    pub fn is_same(&self) -> bool {
+        let schema = self.schema.as_ref().is_none_or(Vec::is_empty);
+        self.ahead.is_empty() && self.missing.is_empty() && schema
+    }
 }
 
 /// The saved releases, newest first. The first is the current one.
@@ -99,11 +110,16 @@ pub fn status(database: &mut dyn Database) -> Result<Status, EngineError> {
     let rows = store.applied_rows()?;
     let now = AppliedSet::of_rows(&rows);
     let then = applied_at(&mut store, current, &rows, None)?.unwrap_or_else(|_| now.clone());
+    let schema = match store.schema_of(current)? {
+        Some(saved) => Some(saved.differences(&store.read_schema()?)),
+        None => None,
+    };
     Ok(Status {
         current: current.release.clone(),
         applied: now.len(),
         ahead: now.minus(&then).cloned().collect(),
         missing: then.minus(&now).cloned().collect(),
+        schema,
     })
 }
 

@@ -38,7 +38,7 @@ impl Prepared {
     /// A hash of what the plan was made from. Two doors that see the same database see the same one.
     pub fn fingerprint(&self) -> String {
         let rows: Vec<String> = self.rows.iter().map(|row| format!("{} {}", row.id, row.migration)).collect();
-        rollback_core::applied::hash(&format!("{} {}\n{}", self.newest, self.to.commit, rows.join("\n")))
+        rollback_core::stored::hash(&format!("{} {}\n{}", self.newest, self.to.commit, rows.join("\n")))
     }
 
     /// Whether the code of the project must run.

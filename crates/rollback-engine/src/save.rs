@@ -87,6 +87,7 @@ pub fn save(
     let first_look = decide(&mut store, request, &rows, &known)?;
     if unknown.is_empty()
         && !legacy
+        && known.first().is_some_and(|newest| newest.schema.is_some())
         && matches!(first_look, SaveOutcome::Unchanged | SaveOutcome::NotNewest { .. })
     {
         return Ok(saved(request, &rows, &known, first_look));
@@ -124,16 +125,23 @@ fn write(
     let outcome = decide(store, request, &rows, &known)?;
     let applied = AppliedSet::of_rows(&rows);
     match &outcome {
-        SaveOutcome::Unchanged | SaveOutcome::NotNewest { .. } => {}
+        SaveOutcome::NotNewest { .. } => {}
+        SaveOutcome::Unchanged => {
+            if known[0].schema.is_none() {
+                let schema = current_schema(store)?;
+                store.set_schema(known[0].release.id, &schema)?;
+            }
+        }
         SaveOutcome::Created => {
-            let set = store.put_set(&applied)?;
-            store.insert_release(&new_release(request.commit, request.tags, &set, &rows))?;
+            let (set, schema) = (store.put_set(&applied)?, current_schema(store)?);
+            store.insert_release(&new_release(request.commit, request.tags, &set, &schema, &rows))?;
             store.append_operation(&operation(request, request.tags, &known, set))?;
         }
         SaveOutcome::Updated { .. } => {
-            let set = store.put_set(&applied)?;
+            let (set, schema) = (store.put_set(&applied)?, current_schema(store)?);
             let tags = releases::all_tags(&known[0].release.tags, request.tags);
-            store.update_release(known[0].release.id, &new_release(request.commit, &tags, &set, &rows))?;
+            let release = new_release(request.commit, &tags, &set, &schema, &rows);
+            store.update_release(known[0].release.id, &release)?;
             store.append_operation(&operation(request, &tags, &known, set))?;
         }
     }
@@ -145,9 +153,16 @@ fn new_release<'a>(
     commit: &'a CommitId,
     tags: &'a [String],
     set: &'a str,
+    schema: &'a str,
     rows: &[AppliedRow],
 ) -> NewRelease<'a> {
-    NewRelease { commit, tags, set, newest_per_app: newest_per_app(rows) }
+    NewRelease { commit, tags, set, schema, newest_per_app: newest_per_app(rows) }
+}
+
+/// Stores the schema of now, and returns its content address.
+fn current_schema(store: &mut Store<'_>) -> Result<String, EngineError> {
+    let schema = store.read_schema()?;
+    store.put_schema(&schema)
 }
 
 /// What saving comes to, given what is there.

@@ -1,8 +1,9 @@
 //! Our tables, and Django's `django_migrations`, as the engine reads and writes them: every SQL statement is here.
 
-use rollback_core::{AppliedRow, AppliedSet, CommitId, MigrationFacts, MigrationId, Release, StoredSet};
+use rollback_core::{AppliedRow, AppliedSet, CommitId, MigrationFacts, MigrationId, Release, Schema, Stored};
 use serde::{Deserialize, Serialize};
 
+use crate::catalogue;
 use crate::error::EngineError;
 use crate::ports::{Database, DatabaseError, DatabaseErrorKind, Dialect, Purpose, Row, Value};
 
@@ -10,7 +11,7 @@ use crate::ports::{Database, DatabaseError, DatabaseErrorKind, Dialect, Purpose,
 pub const APP_LABEL: &str = "django_rollback";
 
 /// Our own migrations, oldest first. One that is applied and not named here comes from a newer version.
-pub const OWN_MIGRATIONS: &[&str] = &["0001_initial", "0002_releases"];
+pub const OWN_MIGRATIONS: &[&str] = &["0001_initial", "0002_releases", "0003_schemas"];
 
 /// A release as its row says it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub struct StoredRelease {
     pub release: Release,
     /// Where its applied set is.
     pub set: SetSource,
+    /// Content address of the schema that the database had; none for a release that was saved before schemas were.
+    pub schema: Option<String>,
 }
 
 /// Where the applied set of a release is.
@@ -142,7 +145,7 @@ impl<'d> Store<'d> {
         let saved_at = time_as_text(self.database.dialect(), "s.\"timestamp\"");
         let sql = format!(
             "SELECT s.id, s.\"commit\", s.tags, {saved_at}, s.applied_set, a.size, \
-             CASE WHEN s.applied_set IS NULL THEN s.migrations END \
+             CASE WHEN s.applied_set IS NULL THEN s.migrations END, s.schema \
              FROM django_rollback_appsstate s LEFT JOIN django_rollback_appliedset a ON a.hash = s.applied_set \
              ORDER BY s.id DESC"
         );
@@ -163,7 +166,7 @@ impl<'d> Store<'d> {
             (Some(hash), size, _) => SetSource::Stored { hash, size },
             (None, _, newest) => SetSource::Original { newest_per_app: newest.unwrap_or_default() },
         };
-        Ok(StoredRelease { release, set })
+        Ok(StoredRelease { release, set, schema: row.optional_text()? })
     }
 
     /// The applied set under this content address, checked against it.
@@ -174,8 +177,39 @@ impl<'d> Store<'d> {
         let Some(row) = rows.into_iter().next() else {
             return Err(self.damaged(&what, "it is missing"));
         };
-        let stored = StoredSet { hash: hash.to_owned(), body: self.reader(row, &what).text()? };
-        stored.decode().map_err(|error| EngineError::StoredSet { release: release.clone(), error })
+        let stored = Stored { hash: hash.to_owned(), body: self.reader(row, &what).text()? };
+        AppliedSet::decode(&stored)
+            .map_err(|error| EngineError::StoredSet { release: release.clone(), error })
+    }
+
+    /// The schema of the database as it is now.
+    pub fn read_schema(&mut self) -> Result<Schema> {
+        let schema = catalogue::read_schema(self.database);
+        self.checked(schema)
+    }
+
+    /// The schema that a release was saved with; none where it was saved without one.
+    pub fn schema_of(&mut self, stored: &StoredRelease) -> Result<Option<Schema>> {
+        let Some(hash) = &stored.schema else { return Ok(None) };
+        let rows = self.query("SELECT body FROM django_rollback_schema WHERE hash = $1", &[text(hash)])?;
+        let what = format!("the stored schema of release {}", stored.release.commit);
+        let Some(row) = rows.into_iter().next() else {
+            return Err(self.damaged(&what, "it is missing"));
+        };
+        let document = Stored { hash: hash.to_owned(), body: self.reader(row, &what).text()? };
+        let schema = Schema::decode(&document);
+        schema
+            .map(Some)
+            .map_err(|error| EngineError::StoredSchema { release: stored.release.commit.clone(), error })
+    }
+
+    /// Stores a schema, unless it is stored already.
+    pub fn put_schema(&mut self, schema: &Schema) -> Result<String> {
+        let stored = schema.encode();
+        let sql = "INSERT INTO django_rollback_schema (hash, body) VALUES ($1, $2) ON CONFLICT (hash) DO UPDATE \
+                   SET body = EXCLUDED.body WHERE django_rollback_schema.body <> EXCLUDED.body";
+        self.execute(sql, &[text(&stored.hash), text(&stored.body)])?;
+        Ok(stored.hash)
     }
 
     /// What is remembered about migrations: of each, what was recorded last.
@@ -293,24 +327,37 @@ impl<'d> Store<'d> {
     pub fn insert_release(&mut self, release: &NewRelease<'_>) -> Result<()> {
         let now = now(self.database.dialect());
         let sql = format!(
-            "INSERT INTO django_rollback_appsstate (\"commit\", migrations, \"timestamp\", tags, applied_set) \
-             VALUES ($1, $2, {now}, $3, $4)"
+            "INSERT INTO django_rollback_appsstate (\"commit\", migrations, \"timestamp\", tags, applied_set, schema) \
+             VALUES ($1, $2, {now}, $3, $4, $5)"
         );
         let params = [
             text(release.commit.as_str()),
             text(&release.newest_per_app),
             json(release.tags),
             text(release.set),
+            text(release.schema),
         ];
         self.execute(&sql, &params)
     }
 
-    /// Gives a release another set and other tags; its place in the list and its time stay.
+    /// Gives a release another set and schema, and other tags; its place in the list and its time stay.
     pub fn update_release(&mut self, id: i64, release: &NewRelease<'_>) -> Result<()> {
-        let sql =
-            "UPDATE django_rollback_appsstate SET migrations = $1, tags = $2, applied_set = $3 WHERE id = $4";
-        let params = [text(&release.newest_per_app), json(release.tags), text(release.set), Value::Int(id)];
+        let sql = "UPDATE django_rollback_appsstate SET migrations = $1, tags = $2, applied_set = $3, schema = $4 \
+                   WHERE id = $5";
+        let params = [
+            text(&release.newest_per_app),
+            json(release.tags),
+            text(release.set),
+            text(release.schema),
+            Value::Int(id),
+        ];
         self.execute(sql, &params)
+    }
+
+    /// Gives a release that was saved before schemas were the one that it has.
+    pub fn set_schema(&mut self, id: i64, schema: &str) -> Result<()> {
+        let sql = "UPDATE django_rollback_appsstate SET schema = $1 WHERE id = $2 AND schema IS NULL";
+        self.execute(sql, &[text(schema), Value::Int(id)])
     }
 
     /// Gives a release of 0.4.0 the set that was rebuilt for it, and tags. What it has already stays.
@@ -344,7 +391,7 @@ impl<'d> Store<'d> {
             "INSERT INTO django_rollback_capsule (app, name, digest, format, body, at) \
              VALUES ($1, $2, $3, 1, $4, {now}) ON CONFLICT (digest) DO NOTHING"
         );
-        let digest = rollback_core::applied::hash(&body);
+        let digest = rollback_core::stored::hash(&body);
         self.execute(&sql, &[text(&facts.id.app), text(&facts.id.name), text(&digest), text(&body)])
     }
 
@@ -423,6 +470,8 @@ pub struct NewRelease<'a> {
     pub tags: &'a [String],
     /// Content address of its applied set.
     pub set: &'a str,
+    /// Content address of the schema.
+    pub schema: &'a str,
     /// What 0.4.0 reads.
     pub newest_per_app: String,
 }

@@ -1,23 +1,45 @@
 //! `status`: where the database stands against the current release.
 
-use rollback_engine::releases;
+use rollback_core::schema;
+use rollback_engine::releases::{self, Status};
 
 use super::{Context, count, label, lines};
+use crate::console::safe;
 use crate::error::CliError;
 use crate::{ExitCode, document};
 
 pub(crate) fn run(context: &mut Context<'_>) -> Result<ExitCode, CliError> {
     let mut session = context.connect()?;
     let status = releases::status(session.database.as_mut())?;
-    let same = status.ahead.is_empty() && status.missing.is_empty();
+    let same = status.is_same();
     if context.is_json() {
         context.out_json(&document::status(&status))?;
     } else {
-        let current = label(&status.current);
-        let applied = count(status.applied, "migration");
-        let verdict = if same { "the same as when it was saved" } else { "not those of the release" };
-        context.out(&format!("Current release {current}, {applied} applied: {verdict}.\n"))?;
-        context.out(&(lines("+", &status.ahead) + &lines("-", &status.missing)))?;
+        print(context, &status)?;
     }
     Ok(if same { ExitCode::Done } else { ExitCode::Refused })
+}
+
+fn print(context: &mut Context<'_>, status: &Status) -> Result<(), CliError> {
+    let current = label(&status.current);
+    let applied = count(status.applied, "migration");
+    let migrations = if status.ahead.is_empty() && status.missing.is_empty() {
+        "the same as when it was saved"
+    } else {
+        "not those of the release"
+    };
+    context.out(&format!("Current release {current}, {applied} applied: {migrations}.\n"))?;
+    context.out(&(lines("+", &status.ahead) + &lines("-", &status.missing)))?;
+    let schema = match &status.schema {
+        None => "The release was saved without its schema: it cannot be compared.\n".to_owned(),
+        Some(differences) if differences.is_empty() => "Schema: the same as when it was saved.\n".to_owned(),
+        Some(differences) => {
+            let drift = schema::describe(differences)
+                .iter()
+                .map(|line| format!("  {}\n", safe(line)))
+                .collect::<String>();
+            format!("Schema: not the one that the release had.\n{drift}")
+        }
+    };
+    context.out(&schema)
 }

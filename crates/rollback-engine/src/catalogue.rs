@@ -1,0 +1,113 @@
+//! Reading a database's schema out of its own catalogue.
+
+use rollback_core::schema::sqlite;
+use rollback_core::{Schema, SchemaObject};
+
+use crate::ports::{Database, DatabaseError, Dialect, Row, Value};
+
+/// The tables of this app are ours to change, whatever release the application is at.
+const OWN_TABLES: &str = "django_rollback_";
+
+/// Reads the schema: on PostgreSQL of the namespaces that the connection looks tables up in (`search_path`).
+///
+/// Left out are our own tables, what belongs to an extension, and partitions, which come and go with the data.
+pub fn read_schema(database: &mut dyn Database) -> Result<Schema, DatabaseError> {
+    let dialect = database.dialect();
+    let rows = database.query(if dialect == Dialect::Sqlite { SQLITE } else { POSTGRES }, &[])?;
+    let objects =
+        rows.into_iter().filter_map(texts).flat_map(|[kind, table, name, definition]| match dialect {
+            Dialect::Sqlite => sqlite::objects(&kind, &table, &name, &definition),
+            Dialect::Postgres => vec![SchemaObject::new(&kind, &table, &name, &definition)],
+        });
+    Ok(objects.filter(|object| !object.table.starts_with(OWN_TABLES)).collect())
+}
+
+fn texts(row: Row) -> Option<[String; 4]> {
+    let text = |value| match value {
+        Value::Text(text) => text,
+        Value::Int(number) => number.to_string(),
+        Value::Null => String::new(),
+    };
+    row.into_iter().map(text).collect::<Vec<_>>().try_into().ok()
+}
+
+const SQLITE: &str = r"SELECT type, tbl_name, name, sql FROM sqlite_master
+    WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\_%' ESCAPE '\'";
+
+/// Each part gives kind, table, name and definition. What is on no table stands in the table's place. Constraints of
+/// the kind `NOT NULL`, which PostgreSQL 18 lists and older ones do not, are said with the column.
+const POSTGRES: &str = r"
+WITH spaces AS (
+    SELECT oid FROM pg_namespace WHERE nspname = ANY (current_schemas(false))
+), extended AS (
+    SELECT classid, objid FROM pg_depend WHERE deptype = 'e'
+), relations AS (
+    SELECT oid, relname, relkind, relpersistence FROM pg_class
+    WHERE relnamespace IN (SELECT oid FROM spaces) AND NOT relispartition
+    AND oid NOT IN (SELECT objid FROM extended WHERE classid = 'pg_class'::regclass)
+), tables AS (
+    SELECT * FROM relations WHERE relkind IN ('r', 'p', 'f')
+)
+SELECT 'table'::text, relname::text, ''::text, concat_ws(' ',
+    CASE relkind WHEN 'p' THEN 'partitioned by ' || pg_get_partkeydef(oid) WHEN 'f' THEN 'foreign' END,
+    CASE relpersistence WHEN 'u' THEN 'unlogged' END, 'comment ' || quote_literal(obj_description(oid, 'pg_class')))
+FROM tables
+UNION ALL
+SELECT 'column', relname, attname, concat_ws(' ',
+    format_type(atttypid, atttypmod), CASE WHEN attnotnull THEN 'not null' END,
+    'default ' || CASE WHEN attgenerated = '' THEN pg_get_expr(adbin, adrelid) END,
+    'generated always as ' || CASE WHEN attgenerated <> '' THEN pg_get_expr(adbin, adrelid) END,
+    'identity ' || CASE attidentity WHEN 'a' THEN 'always' WHEN 'd' THEN 'by default' END,
+    'collate ' || CASE WHEN attcollation <> typcollation THEN attcollation::regcollation END,
+    'comment ' || quote_literal(col_description(tables.oid, attnum)))
+FROM pg_attribute
+JOIN tables ON attrelid = tables.oid
+JOIN pg_type ON pg_type.oid = atttypid
+LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
+WHERE attnum > 0 AND NOT attisdropped
+UNION ALL
+SELECT 'constraint', relname, conname, pg_get_constraintdef(pg_constraint.oid)
+FROM pg_constraint JOIN tables ON conrelid = tables.oid
+WHERE contype NOT IN ('n', 't')
+UNION ALL
+SELECT 'index', relations.relname, index.relname,
+    replace(pg_get_indexdef(indexrelid), ' INDEX ' || quote_ident(index.relname) || ' ON ', ' INDEX ON ')
+    || CASE WHEN indisvalid THEN '' ELSE ' INVALID' END
+FROM pg_index
+JOIN relations ON indrelid = relations.oid
+JOIN pg_class index ON index.oid = indexrelid
+UNION ALL
+SELECT 'trigger', relname, tgname, pg_get_triggerdef(pg_trigger.oid)
+FROM pg_trigger JOIN tables ON tgrelid = tables.oid
+WHERE NOT tgisinternal
+UNION ALL
+SELECT 'sequence', coalesce(tables.relname, sequence.relname), sequence.relname, concat_ws(' ',
+    format_type(seqtypid, NULL), 'start', seqstart, 'increment', seqincrement, CASE WHEN seqcycle THEN 'cycle' END,
+    'of', attname)
+FROM pg_sequence
+JOIN relations sequence ON sequence.oid = seqrelid
+LEFT JOIN pg_depend ON objid = seqrelid AND classid = 'pg_class'::regclass AND deptype IN ('a', 'i')
+LEFT JOIN tables ON tables.oid = refobjid
+LEFT JOIN pg_attribute ON attrelid = refobjid AND attnum = refobjsubid
+UNION ALL
+SELECT CASE relkind WHEN 'v' THEN 'view' ELSE 'materialized view' END, relname, '', pg_get_viewdef(oid)
+FROM relations WHERE relkind IN ('v', 'm')
+UNION ALL
+SELECT 'function', proname, pg_get_function_identity_arguments(oid), pg_get_functiondef(oid)
+FROM pg_proc
+WHERE prokind IN ('f', 'p') AND pronamespace IN (SELECT oid FROM spaces)
+AND oid NOT IN (SELECT objid FROM extended WHERE classid = 'pg_proc'::regclass)
+UNION ALL
+SELECT 'type', typname, '',
+    concat_ws(' ', CASE typtype WHEN 'd' THEN 'domain over ' || format_type(typbasetype, typtypmod) ELSE 'enum' END,
+        CASE WHEN typnotnull THEN 'not null' END, 'default ' || typdefault,
+        (SELECT string_agg(quote_literal(enumlabel), ', ' ORDER BY enumsortorder) FROM pg_enum
+         WHERE enumtypid = pg_type.oid),
+        (SELECT string_agg(pg_get_constraintdef(pg_constraint.oid), ' ' ORDER BY conname) FROM pg_constraint
+         WHERE contypid = pg_type.oid AND contype = 'c'))
+FROM pg_type
+WHERE typtype IN ('d', 'e') AND typnamespace IN (SELECT oid FROM spaces)
+AND oid NOT IN (SELECT objid FROM extended WHERE classid = 'pg_type'::regclass)
+UNION ALL
+SELECT 'extension', extname, '', '' FROM pg_extension WHERE extname <> 'plpgsql'
+";
