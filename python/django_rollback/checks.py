@@ -34,6 +34,9 @@ def _wrong_value(key: str, value: Any) -> list[CheckMessage]:
     if key == "COMMIT_VARIABLES":
         right = isinstance(value, (list, tuple)) and all(isinstance(name, str) for name in value)
         expected = "a list of names of environment variables"
+    elif key == "DATA_LOSS":
+        right = isinstance(value, str) and value in conf.DATA_LOSS
+        expected = " or ".join(map(repr, conf.DATA_LOSS))
     elif key == "LOG_LEVEL":
         right = value is None or (isinstance(value, str) and isinstance(logging.getLevelName(value.upper()), int))
         expected = "the name of a level such as 'INFO'"

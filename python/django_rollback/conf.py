@@ -27,7 +27,11 @@ class Options:
     COMMIT_VARIABLES: list[str] = field(default_factory=list)
     """Environment variables that may name the commit, asked before those that platforms set."""
 
+    DATA_LOSS: str = "warn"
+    """What ``rollback_migrations`` does when data would be lost: ``warn`` and go on, or ``refuse`` as ``rollback``."""
 
+
+DATA_LOSS = ("warn", "refuse")
 KEYS = [option.name for option in fields(Options)]
 
 

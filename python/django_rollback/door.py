@@ -9,6 +9,7 @@ import contextlib
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,6 +19,9 @@ from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
 
 from . import conf
 from .runner import Runner
+from .signals import Signals
+
+LOCK_SUFFIX = ".rollback-lock"
 
 
 class Refusal(Exception):
@@ -43,6 +47,8 @@ class Door:
         self.level = logging.INFO
         self.report: list[str] = []
         self.failure: BaseException | None = None
+        self.signals = Signals()
+        self.is_terminal = sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty()
 
     def connect(self, alias: str | None) -> Connection:
         alias = DEFAULT_DB_ALIAS if alias is None else alias
@@ -57,7 +63,8 @@ class Door:
             raise Refusal(message, "SQLite and PostgreSQL are; name another alias with --database")
         if vendor == "sqlite":
             refuse_missing_file(connections[alias])
-        connection = Connection(alias)
+        connection = Connection(connections[alias], self.signals)
+        self.signals.cancel = connection.cancel
         try:
             connection.query("PRAGMA schema_version" if vendor == "sqlite" else "SELECT 1", None)
         except DatabaseError as error:
@@ -78,6 +85,18 @@ class Door:
         if stream != "silent":
             self.write(stream, level, line + "\n")
 
+    def ask(self, question: str) -> str | None:
+        """What a person types; nothing at the end of the input."""
+        try:
+            with self.signals.section():
+                return input(question)
+        except EOFError:
+            return None
+
+    def pause(self, seconds: float) -> None:
+        with self.signals.section():
+            time.sleep(seconds)
+
     def rate(self, level: str) -> None:
         """How much the report matters, as a level of ``logging``: the highest that was met."""
         levels = {"warning": logging.WARNING, "error": logging.ERROR}
@@ -87,24 +106,26 @@ class Door:
 class Connection:
     """Django's connection, with transactions that the engine begins and ends."""
 
-    def __init__(self, alias: str):
-        self.django = connections[alias]
-        self.vendor = self.django.vendor
-        self.name = describe(self.django)
+    def __init__(self, django: Any, signals: Signals):
+        self.django = django
+        self.signals = signals
+        self.vendor = django.vendor
+        self.name = describe(django)
+        self.lock_file = lock_file(django)
         self._transaction: contextlib.ExitStack | None = None
 
     def query(self, sql: str, params: Sequence[Any] | None) -> list[tuple[Any, ...]]:
-        with self.django.cursor() as cursor:
+        with self.signals.section(), self.django.cursor() as cursor:
             cursor.execute(sql, params)
             return cursor.fetchall()
 
     def execute(self, sql: str, params: Sequence[Any] | None) -> int:
-        with self.django.cursor() as cursor:
+        with self.signals.section(), self.django.cursor() as cursor:
             cursor.execute(sql, params)
             return cursor.rowcount
 
     def begin(self, schema: bool) -> None:
-        with contextlib.ExitStack() as stack:
+        with self.signals.section(), contextlib.ExitStack() as stack:
             if schema and self.vendor == "sqlite":
                 stack.enter_context(foreign_keys_off(self.django))
             stack.callback(self._forget)
@@ -117,14 +138,52 @@ class Connection:
             raise RuntimeError("commit without begin")
         if self.django.needs_rollback:
             raise RuntimeError("a database error inside the transaction was swallowed: it cannot be committed")
+        with self.signals.section():
+            pass
         self._transaction.close()
 
     def rollback(self) -> None:
         if self._transaction is not None:
             self._transaction.__exit__(RollBack, RollBack(), None)
 
+    def reconnect(self) -> None:
+        self.django.close()
+        self.django.ensure_connection()
+
+    def another(self) -> OtherConnection:
+        return OtherConnection(self.django.copy(), self.signals)
+
+    def is_pooled(self) -> bool | None:
+        """A pooler tells its client another process id than the server's own."""
+        if self.vendor != "postgresql":
+            return None
+        ((pid,),) = self.query("SELECT pg_backend_pid()", None)
+        return pid != self.django.connection.info.backend_pid
+
+    def cancel(self) -> None:
+        """Stops the statement that runs, from another thread."""
+        connection = self.django.connection
+        if connection is not None:
+            connection.interrupt() if self.vendor == "sqlite" else connection.cancel()
+
     def _forget(self) -> None:
         self._transaction = None
+
+
+class OtherConnection(Connection):
+    """A second connection to the same database, for one transaction. Django knows nothing of it."""
+
+    def begin(self, schema: bool) -> None:
+        self.django.set_autocommit(False)
+
+    def commit(self) -> None:
+        self.django.commit()
+        self.django.close()
+
+    def rollback(self) -> None:
+        with contextlib.suppress(DatabaseError):
+            self.django.rollback()
+        self.django.close()
 
 
 class RollBack(Exception):
@@ -159,6 +218,15 @@ def begin_immediate(connection: Any) -> Any:
         yield
     finally:
         del connection._start_transaction_under_autocommit
+
+
+def lock_file(connection: Any) -> str | None:
+    """The file that stands for our lock on SQLite, beside the database's own."""
+    if connection.vendor != "sqlite" or connection.is_in_memory_db():
+        return None
+    name = str(connection.settings_dict["NAME"])
+    path = name.removeprefix("file:").partition("?")[0] if name.startswith("file:") else name
+    return os.path.realpath(path) + LOCK_SUFFIX
 
 
 def describe(connection: Any) -> str:

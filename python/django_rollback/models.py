@@ -17,8 +17,9 @@ class AppsState(models.Model):
     applied_set = models.CharField(
         max_length=64, null=True, help_text="Which AppliedSet; null for a release that 0.4.0 saved."
     )
-    schema = models.CharField(
-        max_length=64, null=True, help_text="Which Schema; null for a release that was saved before schemas were stored."
+    schema = models.CharField(max_length=64, null=True, help_text="Which Schema; null for a release saved without one.")
+    final_schema = models.CharField(
+        max_length=64, null=True, help_text="Which Schema it was when newer migrations came, where it had changed."
     )
 
     class Meta:

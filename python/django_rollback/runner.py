@@ -7,7 +7,9 @@ can do: load migrations, build the states of the models, run an operation backwa
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from importlib import import_module
@@ -16,7 +18,7 @@ from typing import Any
 from django.apps import apps
 from django.core.management.sql import emit_post_migrate_signal, emit_pre_migrate_signal
 from django.db import transaction
-from django.db.migrations import RunPython, SeparateDatabaseAndState
+from django.db.migrations import RunPython, RunSQL, SeparateDatabaseAndState
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.migration import Migration
 from django.db.migrations.state import ModelState
@@ -24,9 +26,21 @@ from django.db.transaction import TransactionManagementError
 from django.utils.functional import SimpleLazyObject
 from django.utils.module_loading import module_has_submodule
 
+from .effects import effects_of_undoing, runs_custom_code
 from .states import LazyState
 
 Key = tuple[str, str]
+
+
+def interruptible(method: Any) -> Any:
+    """Lets Ctrl-C and SIGTERM stop a method of the runner on its way."""
+
+    @functools.wraps(method)
+    def with_signals(self: Runner, *args: Any) -> Any:
+        with self.door.signals.section():
+            return method(self, *args)
+
+    return with_signals
 
 
 class Runner:
@@ -45,6 +59,7 @@ class Runner:
         """Keeps an exception for ``--traceback``."""
         self.door.failure = error
 
+    @interruptible
     def facts(self) -> str:
         """What the loader finds, as the engine reads it: one entry for each file, nothing left out or replaced."""
         self._load()
@@ -56,21 +71,32 @@ class Runner:
             self.loader.load_disk()
             self.loaded = True
 
-    def prepare(self, steps: list[Key], kept: list[Key]) -> None:
-        """Builds the state before each step, and sends ``pre_migrate``.
+    @interruptible
+    def effects(self, steps: list[Key], kept: list[Key]) -> str:
+        """What undoing these steps does to the database, in order."""
+        state = self._state_of(kept)
+        found = []
+        for key in reversed(steps):
+            found.append(effects_of_undoing(self.loader.disk_migrations[key], state, self.connection))
+        return json.dumps([effect for effects in reversed(found) for effect in effects])
 
-        ``kept`` comes first, in the order of the graph: then the states hold exactly what the database holds.
-        """
-        self._load()
+    @interruptible
+    def prepare(self, steps: list[Key], kept: list[Key]) -> None:
+        """Builds the state before each step, and sends ``pre_migrate``."""
+        state = self.base = self._state_of(kept)
         self.plan = [(self.loader.disk_migrations[key], True) for key in steps]
-        state = LazyState.empty(self.loader.unmigrated_apps)
-        for key in kept:
-            self.loader.disk_migrations[key].mutate_state(state, preserve=False)
-        self.base = state
         for migration, _ in reversed(self.plan):
             self.states[migration.app_label, migration.name] = state
             state = migration.mutate_state(state, preserve=True)
         self._send_pre_migrate(state)
+
+    def _state_of(self, kept: list[Key]) -> LazyState:
+        """The state that stays: in the order of the graph, so that it holds exactly what the database holds."""
+        self._load()
+        state = LazyState.empty(self.loader.unmigrated_apps)
+        for key in kept:
+            self.loader.disk_migrations[key].mutate_state(state, preserve=False)
+        return state
 
     def _send_pre_migrate(self, state: LazyState) -> None:
         for app_config in apps.get_app_configs():
@@ -85,21 +111,28 @@ class Runner:
             plan=self.plan,
         )
 
+    @interruptible
     def undo(self, app: str, name: str) -> None:
         """Runs one migration backwards. Its row is the engine's business."""
         migration = self.loader.disk_migrations[app, name]
         state = self.states.pop((app, name))
-        with _careful_statements(self.connection), _exact_models(migration), self._schema_editor(migration) as editor:
+        atomic = migration.atomic or self.connection.in_atomic_block
+        with (
+            _careful_statements(self.connection),
+            _exact_models(migration),
+            _plain_indexes(migration, self.connection),
+            self._schema_editor(atomic) as editor,
+        ):
             migration.unapply(state, editor)
         if self.connection.in_atomic_block and self.connection.vendor == "postgresql":
             # Deferred constraints: what is violated is found with the step that did it, not at the commit.
             self.connection.check_constraints()
 
     @contextlib.contextmanager
-    def _schema_editor(self, migration: Migration) -> Iterator[Any]:
+    def _schema_editor(self, atomic: bool) -> Iterator[Any]:
         """Django's schema editor. SQLite's forgets its savepoint when foreign keys are violated at its end."""
         depth = len(self.connection.savepoint_ids)
-        editor = self.connection.schema_editor(atomic=migration.atomic)
+        editor = self.connection.schema_editor(atomic=atomic)
         try:
             with editor:
                 yield editor
@@ -111,6 +144,7 @@ class Runner:
                 raise error.__context__ from None
             raise
 
+    @interruptible
     def finish(self) -> list[str]:
         """Sends ``post_migrate`` with the models that are left; what its receivers cannot do is said, not fatal."""
         state = self.base
@@ -143,7 +177,26 @@ def _facts(migration: Migration) -> dict[str, Any]:
         "replaces": [list(key) for key in migration.replaces],
         "atomic": bool(migration.atomic),
         "irreversible": list(_irreversible(migration.operations)),
+        "custom": list(_custom(migration.operations)),
     }
+
+
+def _custom(operations: Iterable[Any], inside: str = "") -> Iterator[dict[str, Any]]:
+    """The operations that run code of the project, or SQL of its own, when they are undone."""
+    for number, operation in enumerate(operations, 1):
+        place = f"{inside}operation {number}"
+        if isinstance(operation, SeparateDatabaseAndState):
+            yield from _custom(operation.database_operations, f"{place}, database ")
+        elif runs_custom_code(operation):
+            sql = _text(operation.reverse_sql) if isinstance(operation, RunSQL) else None
+            yield {"operation": f"{_describe(operation)} ({place})", "sql": sql}
+
+
+def _text(sql: Any) -> str:
+    """The statements of a ``RunSQL``, which may be a text, or a list of texts and of pairs with parameters."""
+    if isinstance(sql, (list, tuple)):
+        return ";\n".join(part[0] if isinstance(part, (list, tuple)) else part for part in sql)
+    return str(sql)
 
 
 def _irreversible(operations: Iterable[Any], inside: str = "") -> Iterator[str]:
@@ -173,16 +226,10 @@ def _exact_models(migration: Migration) -> Iterator[None]:
     """Lets code of the project see every relation exactly, as ``RunPython`` does it forwards and forgets backwards."""
     with contextlib.ExitStack() as stack:
         for operation in _nested(migration.operations):
-            if _runs_code_of_the_project(operation):
+            if runs_custom_code(operation) and not isinstance(operation, RunSQL):
                 operation.database_backwards = _with_exact_models(operation.database_backwards)
                 stack.callback(delattr, operation, "database_backwards")
         yield
-
-
-def _runs_code_of_the_project(operation: Any) -> bool:
-    if isinstance(operation, RunPython):
-        return operation.reverse_code is not RunPython.noop
-    return not type(operation).__module__.startswith(("django.db.migrations.", "django.contrib.postgres."))
 
 
 def _with_exact_models(backwards: Any) -> Any:
@@ -191,6 +238,20 @@ def _with_exact_models(backwards: Any) -> Any:
         backwards(app_label, schema_editor, from_state, to_state)
 
     return database_backwards
+
+
+@contextlib.contextmanager
+def _plain_indexes(migration: Migration, connection: Any) -> Iterator[None]:
+    """Inside a transaction the operations of concurrent indexes do what the plain ones do."""
+    with contextlib.ExitStack() as stack:
+        for operation in _nested(migration.operations):
+            if connection.in_atomic_block and hasattr(operation, "_ensure_not_in_transaction"):
+                operation._ensure_not_in_transaction = lambda schema_editor: None
+                stack.callback(delattr, operation, "_ensure_not_in_transaction")
+        yield
+
+
+CONCURRENT_INDEX = re.compile(r"\s*(CREATE (UNIQUE )?INDEX|DROP INDEX)\s+CONCURRENTLY\b", re.IGNORECASE)
 
 
 def _render_real_apps_again(state: LazyState) -> None:
@@ -221,6 +282,8 @@ class _FlushConstraints:
         self.pending = True
 
     def __call__(self, execute: Any, sql: Any, params: Any, many: bool, context: Any) -> Any:
+        if self.connection.in_atomic_block and CONCURRENT_INDEX.match(str(sql)):
+            sql = CONCURRENT_INDEX.sub(r"\1", str(sql), count=1)
         statement = str(sql).lstrip().upper()
         if not statement.startswith(SCHEMA_STATEMENTS):
             self.pending = self.pending or not statement.startswith("SELECT")

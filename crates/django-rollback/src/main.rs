@@ -3,7 +3,8 @@
 mod door;
 mod project;
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
 
 use rollback_cli::console::{Console, Level, Stream};
 
@@ -39,4 +40,21 @@ impl Console for Terminal {
     }
 
     fn rate(&mut self, _: Level) {}
+
+    fn is_terminal(&self) -> bool {
+        io::stdin().is_terminal() && io::stdout().is_terminal() && io::stderr().is_terminal()
+    }
+
+    fn ask(&mut self, question: &str) -> Option<String> {
+        let mut answer = String::new();
+        let _ = write!(io::stderr(), "{question}").and_then(|()| io::stderr().flush());
+        let read = io::stdin().read_line(&mut answer);
+        read.is_ok_and(|length| length > 0).then_some(answer)
+    }
+
+    /// A signal ends the process, as nothing here handles it: between two tries there is nothing to take back.
+    fn pause(&mut self, length: Duration) -> Result<(), i32> {
+        std::thread::sleep(length);
+        Ok(())
+    }
 }

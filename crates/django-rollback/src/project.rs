@@ -21,14 +21,12 @@ impl Project {
     }
 
     /// Runs `manage.py rollback` with these arguments; the terminal is handed over. Returns its exit code.
+    ///
+    /// Where the system can, this process becomes that one: then signals reach who has to take something back.
     pub(crate) fn run(&self, python: &Path, arguments: &[String]) -> std::io::Result<i32> {
-        let status = Command::new(python)
-            .arg("manage.py")
-            .arg("rollback")
-            .args(arguments)
-            .current_dir(&self.folder)
-            .status()?;
-        Ok(status.code().unwrap_or(1))
+        let mut command = Command::new(python);
+        command.arg("manage.py").arg("rollback").args(arguments).current_dir(&self.folder);
+        become_or_wait(&mut command)
     }
 
     /// The Python of the project: the one that was named, that of the active virtual environment, that of `.venv` or
@@ -46,6 +44,16 @@ impl Project {
             .find(|python| python.exists());
         found.unwrap_or_else(|| "python3".into())
     }
+}
+
+#[cfg(unix)]
+fn become_or_wait(command: &mut Command) -> std::io::Result<i32> {
+    Err(std::os::unix::process::CommandExt::exec(command))
+}
+
+#[cfg(not(unix))]
+fn become_or_wait(command: &mut Command) -> std::io::Result<i32> {
+    command.status().map(|status| status.code().unwrap_or(1))
 }
 
 #[cfg(test)]

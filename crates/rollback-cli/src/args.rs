@@ -10,7 +10,7 @@ use crate::DoorKind;
 use crate::console::safe;
 
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 refused or failed, nothing was changed; 2 wrong usage; \
-                          3 stopped part-way, at a recorded step.";
+                          3 stopped part-way, at a recorded step; 130 and 143 interrupted, nothing was changed.";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -136,6 +136,9 @@ pub(crate) enum UnlistedCommand {
         /// Show the saved releases.
         #[arg(long)]
         list: bool,
+        /// Refuse to lose data, as `rollback` does; without it the losses are only said.
+        #[arg(long)]
+        refuse_data_loss: bool,
         #[command(flatten)]
         rollback: RollbackArguments,
     },
@@ -171,6 +174,54 @@ pub(crate) struct RollbackArguments {
     /// Only show the plan; nothing is written.
     #[arg(long, visible_alias = "dry-run")]
     pub(crate) fake: bool,
+    /// Finish the rollback that stopped part-way.
+    #[arg(long, conflicts_with_all = ["tag", "commit", "fake", "abort"])]
+    pub(crate) resume: bool,
+    /// Leave the database where the rollback that stopped part-way has brought it, and say what that means.
+    #[arg(long, conflicts_with_all = ["tag", "commit", "fake"])]
+    pub(crate) abort: bool,
+    #[command(flatten)]
+    pub(crate) manners: MannersArguments,
+}
+
+/// How a rollback behaves.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct MannersArguments {
+    /// Lose the data that the plan says would be lost.
+    #[arg(long)]
+    pub(crate) accept_data_loss: bool,
+    /// Lose at most this many rows and values.
+    #[arg(long, value_name = "N", conflicts_with = "accept_data_loss", value_parser = clap::value_parser!(i64).range(0..))]
+    pub(crate) max_lost_rows: Option<i64>,
+    /// Ask nothing.
+    #[arg(long, visible_alias = "no-input")]
+    pub(crate) noinput: bool,
+    /// How long one statement waits for a lock of another session, in milliseconds (PostgreSQL).
+    #[arg(long, value_name = "MS", default_value = "100", value_parser = clap::value_parser!(u32).range(1..=60_000))]
+    pub(crate) lock_timeout: u32,
+    /// For how long in all it is tried again while other sessions are in the way, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value = "60")]
+    pub(crate) wait: u32,
+    /// Commit even where the schema is not the one that the release had. History records that.
+    #[arg(long)]
+    pub(crate) no_verify: bool,
+}
+
+impl MannersArguments {
+    /// The same as words, for the other door.
+    pub(crate) fn words(&self) -> Vec<String> {
+        let flags = [
+            (self.accept_data_loss, "--accept-data-loss"),
+            (self.noinput, "--noinput"),
+            (self.no_verify, "--no-verify"),
+        ];
+        let mut words: Vec<String> =
+            flags.into_iter().filter(|(set, _)| *set).map(|(_, flag)| flag.to_owned()).collect();
+        words.extend(self.max_lost_rows.map(|rows| format!("--max-lost-rows={rows}")));
+        words.push(format!("--lock-timeout={}", self.lock_timeout));
+        words.push(format!("--wait={}", self.wait));
+        words
+    }
 }
 
 /// What one door asks the other to do.
@@ -185,6 +236,8 @@ pub(crate) struct HandedOverArguments {
     /// The hand-over that the other door wrote into history: refuse unless it is there. None for a preview.
     #[arg(long)]
     pub(crate) token: Option<String>,
+    #[command(flatten)]
+    pub(crate) manners: MannersArguments,
 }
 
 /// Arguments that were not parsed.

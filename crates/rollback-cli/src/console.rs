@@ -1,6 +1,7 @@
 //! Where output goes, and how foreign text is made safe for a terminal.
 
 use std::io;
+use std::time::Duration;
 
 /// How much a line matters. In Django's door the highest one met is the level of the logged report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,6 +35,15 @@ pub trait Console {
 
     /// Says how much the data matters that is written as a whole: a plan with blockers is a warning.
     fn rate(&mut self, level: Level);
+
+    /// Whether a person sits at both ends: then questions can be asked, and progress can be drawn.
+    fn is_terminal(&self) -> bool;
+
+    /// Asks a person, and returns the line that was typed; `None` where nobody is there.
+    fn ask(&mut self, question: &str) -> Option<String>;
+
+    /// Waits. Ends early with the number of a signal that asks to stop.
+    fn pause(&mut self, length: Duration) -> Result<(), i32>;
 }
 
 /// Makes text from git or the database safe to show: control characters, line ends and the marks that reorder

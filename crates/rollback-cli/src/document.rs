@@ -1,9 +1,9 @@
 //! The JSON documents of `--format json`. Their shape is a promise: `docs/json.md` describes it.
 
-use rollback_core::plan::{Blocker, Plan, Step, Warning};
+use rollback_core::plan::{Blocker, Plan, Segment, Step, Warning};
 use rollback_core::{MigrationId, Release, SchemaDifference, SchemaObject};
 use rollback_engine::releases::{ListedRelease, ShownRelease, Status};
-use rollback_engine::rollback::Prepared;
+use rollback_engine::rollback::{Loss, Prepared, RolledBack};
 use rollback_engine::save::{SaveOutcome, Saved};
 use rollback_engine::store::RecordedOperation;
 use serde_json::{Map, Value, json};
@@ -50,8 +50,21 @@ pub(crate) fn plan(prepared: &Prepared) -> Value {
         "blockers": blockers.iter().map(blocker).collect::<Vec<_>>(),
         "warnings": warnings.iter().map(warning).collect::<Vec<_>>(),
         "atomic": prepared.plan.is_atomic(),
+        "segments": prepared.plan.segments().iter().map(segment).collect::<Vec<_>>(),
+        "losses": prepared.losses.iter().map(loss).collect::<Vec<_>>(),
+        "lost_rows": prepared.lost_rows(),
         "releases_removed": prepared.removed,
     }))
+}
+
+fn segment(segment: &Segment<'_>) -> Value {
+    let steps: Vec<&MigrationId> = segment.steps.iter().map(|step| &step.migration).collect();
+    json!({ "steps": steps, "in_transaction": !segment.is_apart })
+}
+
+fn loss(loss: &Loss) -> Value {
+    let Loss { migration, table, column, rows, since } = loss;
+    json!({ "migration": migration, "table": table, "column": column, "rows": rows, "since_release": since })
 }
 
 fn step(step: &Step) -> Value {
@@ -67,11 +80,22 @@ fn warning(warning: &Warning) -> Value {
 }
 
 /// A rollback that was carried out: its plan, and what came of it.
-pub(crate) fn rolled_back(prepared: &Prepared, outcome: &str, notes: &[String]) -> Value {
+pub(crate) fn rolled_back(prepared: &Prepared, outcome: &str, done: Option<&RolledBack>) -> Value {
     let mut document = plan(prepared);
     document["outcome"] = json!(outcome);
-    document["notes"] = json!(notes);
+    document["verified"] = json!(done.map(|done| done.verified));
+    document["notes"] = json!(done.map(|done| &done.notes[..]).unwrap_or_default());
     document
+}
+
+/// One event of a rollback on its way: a line of its own.
+pub(crate) fn event(event: &str, content: Value) -> Value {
+    let mut fields =
+        Map::from_iter([("format".to_owned(), json!(FORMAT)), ("event".to_owned(), json!(event))]);
+    if let Value::Object(content) = content {
+        fields.extend(content);
+    }
+    Value::Object(fields)
 }
 
 pub(crate) fn saved(saved: &Saved, place: &str) -> Value {

@@ -42,7 +42,15 @@ impl CliError {
     }
 
     /// The exit code that stands for it.
-    pub fn exit_code(&self) -> ExitCode {
+    pub fn exit_code(&self) -> i32 {
+        const SIGNALLED: i32 = 128;
+        match self {
+            Self::Engine(error) if error.signal().is_some() => SIGNALLED + error.signal().unwrap_or_default(),
+            other => other.kind_of_end() as i32,
+        }
+    }
+
+    fn kind_of_end(&self) -> ExitCode {
         match self {
             Self::Engine(error) if error.is_partial() => ExitCode::Partial,
             Self::Engine(EngineError::Source(rollback_engine::source::SourceError::Invalid { .. })) => {

@@ -124,7 +124,7 @@ fn ended(result: Result<i32, CliError>) -> Ended {
     match result {
         Ok(code) => Ended { code, error: None },
         Err(CliError::ClosedPipe) => Ended { code: ExitCode::Done as i32, error: None },
-        Err(error) => Ended { code: error.exit_code() as i32, error: Some(error.render()) },
+        Err(error) => Ended { code: error.exit_code(), error: Some(error.render()) },
     }
 }
 

@@ -6,12 +6,15 @@
 
 pub mod applied;
 pub mod commit;
+pub mod effect;
 pub mod graph;
 pub mod legacy;
 pub mod migration;
 pub mod plan;
 pub mod release;
+pub mod remark;
 pub mod schema;
+mod sql;
 mod squash;
 pub mod stored;
 #[cfg(test)]
@@ -19,6 +22,7 @@ mod testing;
 
 pub use applied::{AppliedRow, AppliedSet};
 pub use commit::{CommitError, CommitId, CommitPrefix};
+pub use effect::{Effect, Effects};
 pub use migration::{MigrationFacts, MigrationId, ProjectFacts};
 pub use plan::{Blocker, Plan, Situation, Step, Warning, Way, plan};
 pub use release::{MovedTag, Release, SelectError, Target, select};

@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::sql;
+
 /// One migration by the two words that name it in `django_migrations`. Written `["shop", "0001_initial"]` in JSON.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(from = "(String, String)", into = "(String, String)")]
@@ -62,6 +64,19 @@ pub struct MigrationFacts {
     /// The operations that cannot be undone, each as Django describes it: `RunPython (operation 2)`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub irreversible: Vec<String>,
+    /// The operations that run code of the project or SQL of its own when they are undone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub custom: Vec<CustomOperation>,
+}
+
+/// An operation that runs code of the project or SQL of its own when it is undone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CustomOperation {
+    /// The operation as Django describes it: `RunPython fill (operation 2)`.
+    pub operation: String,
+    /// The SQL that it runs; none where it is code, which may do anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sql: Option<String>,
 }
 
 fn yes() -> bool {
@@ -83,7 +98,29 @@ impl MigrationFacts {
             replaces: Vec::new(),
             atomic: true,
             irreversible: Vec::new(),
+            custom: Vec::new(),
         }
+    }
+
+    /// The operation for whose sake undoing the migration cannot share a transaction: with `atomic = False`, the first
+    /// that does more than make and drop indexes. (Django's own operations can all share one, those of concurrent
+    /// indexes too: inside a transaction the plain operation takes their place.)
+    pub fn apart(&self) -> Option<&str> {
+        let is_apart = |custom: &&CustomOperation| !custom.sql.as_deref().is_some_and(sql::only_indexes);
+        let custom = self.custom.iter().filter(|_| !self.atomic);
+        custom.rev().find(is_apart).map(|custom| custom.operation.as_str())
+    }
+
+    /// The operation with a statement that the database refuses in the transaction that the migration asks for, and
+    /// the first words of that statement.
+    pub fn refused_statement(&self) -> Option<(&str, String)> {
+        if !self.atomic {
+            return None;
+        }
+        self.custom.iter().find_map(|custom| {
+            let statement = sql::refuses_transaction(custom.sql.as_deref()?)?;
+            Some((custom.operation.as_str(), statement))
+        })
     }
 }
 

@@ -3,11 +3,11 @@
 //! It is a value. A preview prints it, a rollback carries out the same one.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use crate::applied::{AppliedRow, AppliedSet};
 use crate::graph::Graph;
 use crate::migration::{MigrationFacts, MigrationId, ProjectFacts};
+pub use crate::remark::{Blocker, Unfit, Warning};
 use crate::squash::Squashes;
 
 /// What a plan is made from.
@@ -43,8 +43,26 @@ pub struct Plan {
 impl Plan {
     /// Whether one transaction can hold all steps.
     pub fn is_atomic(&self) -> bool {
-        self.steps.iter().all(|step| step.atomic)
+        self.steps.iter().all(|step| step.apart.is_none())
     }
+
+    /// The steps cut into segments: as many as can share a transaction, or one that has to stand apart.
+    pub fn segments(&self) -> Vec<Segment<'_>> {
+        let mut segments = Vec::new();
+        for steps in self.steps.chunk_by(|one, next| one.apart.is_none() && next.apart.is_none()) {
+            segments.push(Segment { steps, is_apart: steps.iter().any(|step| step.apart.is_some()) });
+        }
+        segments
+    }
+}
+
+/// Steps that are made permanent together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment<'p> {
+    /// The steps, in order.
+    pub steps: &'p [Step],
+    /// Whether it is one step that runs outside a transaction.
+    pub is_apart: bool,
 }
 
 /// One step.
@@ -56,8 +74,8 @@ pub struct Step {
     pub way: Way,
     /// The rows of `django_migrations` that go with it: for a squash, those of all that it replaces too.
     pub rows: Vec<MigrationId>,
-    /// Whether it can share a transaction with other steps (`Migration.atomic`).
-    pub atomic: bool,
+    /// The operation for whose sake it cannot share a transaction with other steps; none where it can.
+    pub apart: Option<String>,
 }
 
 /// How a step is done.
@@ -79,200 +97,6 @@ impl Way {
             Self::Unrecord => "unrecord",
             Self::Record => "record",
         }
-    }
-}
-
-/// A reason that a plan cannot run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Blocker {
-    /// An operation that Django cannot undo.
-    Irreversible {
-        /// The migration.
-        migration: MigrationId,
-        /// The operation, as Django describes it.
-        operation: String,
-    },
-    /// A migration to undo has no file.
-    MissingFile {
-        /// The migration.
-        migration: MigrationId,
-    },
-    /// Something that stays depends on something to undo.
-    Inconsistent {
-        /// What stays.
-        kept: MigrationId,
-        /// What it depends on.
-        undone: MigrationId,
-    },
-    /// Only a part of a squash is to be undone, and that part has no file of its own.
-    CannotSplit {
-        /// The squash.
-        squash: MigrationId,
-        /// The part.
-        migration: MigrationId,
-    },
-    /// The release was saved by 0.4.0, and what was applied then cannot be told for certain.
-    UncertainRelease {
-        /// The first thing that does not fit.
-        reason: String,
-    },
-    /// Undoing needs Python, and this door has found no project.
-    NeedsPython,
-}
-
-impl Blocker {
-    /// A stable word for scripts.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Irreversible { .. } => "irreversible",
-            Self::MissingFile { .. } => "missing-file",
-            Self::Inconsistent { .. } => "inconsistent",
-            Self::CannotSplit { .. } => "cannot-split",
-            Self::UncertainRelease { .. } => "uncertain-release",
-            Self::NeedsPython => "needs-python",
-        }
-    }
-
-    /// The way out.
-    pub fn hint(&self) -> String {
-        match self {
-            Self::Irreversible { migration, .. } => format!(
-                "give the operation a reverse in {migration} (for RunPython and RunSQL a `noop` will do if nothing \
-                 is to be undone), deploy that file and run this again; or go back to a release that has the \
-                 migration"
-            ),
-            Self::MissingFile { migration } => format!(
-                "run this from the image or checkout of the release that has {migration}, with its app in \
-                 INSTALLED_APPS"
-            ),
-            Self::Inconsistent { kept, undone } => format!(
-                "the release had {kept} without {undone}, so a file was edited after it was applied: compare the \
-                 dependencies of {kept} with those at the release"
-            ),
-            Self::CannotSplit { squash, .. } => format!(
-                "run this from the image or checkout of a release that still has the files that {squash} replaces"
-            ),
-            Self::UncertainRelease { .. } => "go back to a release saved by this version, or undo the newer \
-                 migrations with `manage.py migrate APP NAME` after comparing `manage.py showmigrations` with the \
-                 release's checkout, then save the release again"
-                .to_owned(),
-            Self::NeedsPython => "run it where the project's `manage.py` is, name its folder with `-p`, or use \
-                 `manage.py rollback_migrations` there"
-                .to_owned(),
-        }
-    }
-}
-
-impl fmt::Display for Blocker {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Irreversible { migration, operation } => {
-                write!(f, "{migration} cannot be undone: {operation} is irreversible")
-            }
-            Self::MissingFile { migration } => {
-                write!(f, "{migration} must be undone, and its file is not here")
-            }
-            Self::Inconsistent { kept, undone } => {
-                write!(f, "{undone} must be undone, and {kept}, which stays, depends on it")
-            }
-            Self::CannotSplit { squash, migration } => write!(
-                f,
-                "{migration} must be undone alone, and only the squash {squash}, which holds more, has a file here"
-            ),
-            Self::UncertainRelease { reason } => {
-                write!(f, "what was applied at this release, saved by 0.4.0, is not certain: {reason}")
-            }
-            Self::NeedsPython => {
-                f.write_str("undoing these migrations needs the project's code, and no manage.py was found")
-            }
-        }
-    }
-}
-
-/// Something the user should know before a plan runs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Warning {
-    /// The release had migrations that the database does not have any more. They are not applied again.
-    NotApplied {
-        /// The migrations.
-        migrations: Vec<MigrationId>,
-    },
-    /// Migrations that are applied and were never saved with a release.
-    NotSaved {
-        /// The migrations.
-        migrations: Vec<MigrationId>,
-        /// Label of the current release.
-        current: String,
-    },
-    /// A tag names another commit now than when its release was saved.
-    MovedTag {
-        /// The sentence.
-        message: String,
-    },
-    /// The order of these is a guess: nothing is recorded about them.
-    OrderUnknown {
-        /// The migrations.
-        migrations: Vec<MigrationId>,
-    },
-    /// A step that cannot share a transaction: the rollback is not all or nothing.
-    NotAtomic {
-        /// The migration with `atomic = False`.
-        migration: MigrationId,
-    },
-}
-
-impl Warning {
-    /// A stable word for scripts.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::NotApplied { .. } => "not-applied",
-            Self::NotSaved { .. } => "not-saved",
-            Self::MovedTag { .. } => "moved-tag",
-            Self::OrderUnknown { .. } => "order-unknown",
-            Self::NotAtomic { .. } => "not-atomic",
-        }
-    }
-}
-
-impl fmt::Display for Warning {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotApplied { migrations } => write!(
-                f,
-                "the release had {}, which the database does not have any more; `migrate` of that release applies \
-                 it again",
-                list(migrations)
-            ),
-            Self::NotSaved { migrations, current } => {
-                write!(f, "{} applied after the current release {current} was saved", were(migrations))
-            }
-            Self::MovedTag { message } => f.write_str(message),
-            Self::OrderUnknown { migrations } => write!(
-                f,
-                "nothing is recorded about {}: the order shown is that of application, the newest first; \
-                 `manage.py rollback plan` knows the real one",
-                list(migrations)
-            ),
-            Self::NotAtomic { migration } => write!(
-                f,
-                "{migration} has `atomic = False`: the steps cannot share one transaction, and a failure on the \
-                 way leaves those before it undone"
-            ),
-        }
-    }
-}
-
-fn were(migrations: &[MigrationId]) -> String {
-    let verb = if migrations.len() == 1 { "was" } else { "were" };
-    format!("{} {verb}", list(migrations))
-}
-
-fn list(migrations: &[MigrationId]) -> String {
-    const SHOWN: usize = 5;
-    let shown: Vec<String> = migrations.iter().take(SHOWN).map(ToString::to_string).collect();
-    match migrations.len().checked_sub(SHOWN) {
-        None | Some(0) => shown.join(", "),
-        Some(more) => format!("{} and {more} more", shown.join(", ")),
     }
 }
 
@@ -324,6 +148,7 @@ impl<'a> Planner<'a> {
         let (undo, unknown) = self.nodes_to_undo(&mut blockers);
         let order: Vec<MigrationId> = self.graph.full_plan().into_iter().cloned().collect();
         self.check_reversible(&order, &undo, &mut blockers);
+        self.check_transactions(&order, &undo, &mut blockers);
         self.check_closed(&order, &undo, &mut blockers);
         let result = self.result();
         let steps = self.steps(&order, &undo, &unknown, &result);
@@ -400,6 +225,23 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// Statements that would be refused in the transaction that their migration asks for.
+    fn check_transactions(
+        &self,
+        order: &[MigrationId],
+        undo: &BTreeSet<MigrationId>,
+        blockers: &mut Vec<Blocker>,
+    ) {
+        for id in order.iter().rev().filter(|id| undo.contains(id)) {
+            let refused = self.facts.get(id).and_then(|fact| fact.refused_statement());
+            blockers.extend(refused.map(|(operation, statement)| Blocker::RefusesTransaction {
+                migration: id.clone(),
+                operation: operation.to_owned(),
+                statement,
+            }));
+        }
+    }
+
     fn check_closed(&self, order: &[MigrationId], undo: &BTreeSet<MigrationId>, blockers: &mut Vec<Blocker>) {
         for kept in order.iter().filter(|id| self.stays(id, undo)) {
             let undone = self
@@ -445,8 +287,8 @@ impl<'a> Planner<'a> {
 
     fn undo(&self, id: &MigrationId) -> Step {
         let rows = self.squashes.rows(id).into_iter().filter(|row| self.now.contains(row)).collect();
-        let atomic = self.facts.get(id).is_none_or(|fact| fact.atomic);
-        Step { migration: id.clone(), way: Way::Disk, rows, atomic }
+        let apart = self.facts.get(id).and_then(|fact| fact.apart()).map(str::to_owned);
+        Step { migration: id.clone(), way: Way::Disk, rows, apart }
     }
 
     fn warnings(&self, unknown: &BTreeSet<MigrationId>, steps: &[Step]) -> Vec<Warning> {
@@ -459,14 +301,17 @@ impl<'a> Planner<'a> {
         if !unknown.is_empty() && self.situation.on_disk.is_none() {
             warnings.push(Warning::OrderUnknown { migrations: unknown.iter().cloned().collect() });
         }
-        let not_atomic = steps.iter().filter(|step| !step.atomic);
-        warnings.extend(not_atomic.map(|step| Warning::NotAtomic { migration: step.migration.clone() }));
+        let not_atomic = steps.iter().filter_map(|step| Some((&step.migration, step.apart.as_ref()?)));
+        warnings.extend(not_atomic.map(|(migration, operation)| Warning::NotAtomic {
+            migration: migration.clone(),
+            operation: operation.clone(),
+        }));
         warnings
     }
 }
 
 fn record(id: &MigrationId, way: Way) -> Step {
-    Step { migration: id.clone(), way, rows: vec![id.clone()], atomic: true }
+    Step { migration: id.clone(), way, rows: vec![id.clone()], apart: None }
 }
 
 /// Whether a squash is applied, and only a part of it goes.
@@ -686,9 +531,30 @@ mod tests {
     }
 
     #[test]
-    fn a_step_outside_transactions_is_said() {
+    fn only_data_work_outside_a_transaction_cuts_the_plan() {
+        let case = |files| Case { now: "a.1 a.2 a.3 a.4", target: "a.1", files, ..FILES };
+        let joined = case("a.1\na.2 < a.1 nonatomic\na.3 < a.2\na.4 < a.3 code");
+        check(&joined, "-a.4 -a.3 -a.2");
+        assert_eq!(make(&joined).segments().len(), 1);
+        let cut = case("a.1\na.2 < a.1\na.3 < a.2 nonatomic code\na.4 < a.3");
+        check(&cut, "-a.4 -a.3 -a.2 ?not-atomic");
+        let plan = make(&cut);
+        assert_eq!(
+            plan.segments().iter().map(|segment| segment.is_apart).collect::<Vec<_>>(),
+            [false, true, false]
+        );
+        assert!(!plan.is_atomic());
+    }
+
+    #[test]
+    fn a_statement_that_no_transaction_takes_is_found_beforehand() {
+        let now = "a.1 a.2";
         check(
-            &Case { now: "a.1 a.2", target: "a.1", files: "a.1\na.2 < a.1 nonatomic", ..FILES },
+            &Case { now, target: "a.1", files: "a.1\na.2 < a.1 sql VACUUM", ..FILES },
+            "-a.2 !refuses-transaction",
+        );
+        check(
+            &Case { now, target: "a.1", files: "a.1\na.2 < a.1 nonatomic sql VACUUM", ..FILES },
             "-a.2 ?not-atomic",
         );
     }

@@ -1,6 +1,6 @@
 //! Graphs drawn in text, for the tests of this crate.
 
-use crate::migration::{MigrationFacts, MigrationId};
+use crate::migration::{CustomOperation, MigrationFacts, MigrationId};
 
 /// `shop.0001` as an id.
 pub(crate) fn id(text: &str) -> MigrationId {
@@ -13,8 +13,8 @@ pub(crate) fn ids(text: &str) -> Vec<MigrationId> {
     text.split_whitespace().map(id).collect()
 }
 
-/// One migration a line: `a.3 < a.1 a.2 before b.1 replaces a.0 irreversible RunSQL nonatomic`, every part after the
-/// name optional.
+/// One migration a line: `a.3 < a.1 a.2 before b.1 replaces a.0 irreversible RunSQL nonatomic code sql VACUUM`, every
+/// part after the name optional.
 pub(crate) fn migrations(text: &str) -> Vec<MigrationFacts> {
     text.lines().map(str::trim).filter(|line| !line.is_empty()).map(migration).collect()
 }
@@ -26,7 +26,14 @@ fn migration(line: &str) -> MigrationFacts {
     for word in words {
         match (word, part) {
             ("<" | "before" | "replaces" | "irreversible", _) => part = word,
+            ("sql", _) => part = word,
             ("nonatomic", _) => facts.atomic = false,
+            ("code", _) => {
+                facts.custom.push(CustomOperation { operation: "RunPython".to_owned(), sql: None });
+            }
+            (_, "sql") => facts
+                .custom
+                .push(CustomOperation { operation: "RunSQL".to_owned(), sql: Some(word.to_owned()) }),
             (_, "<") => facts.dependencies.push(id(word)),
             (_, "before") => facts.run_before.push(id(word)),
             (_, "replaces") => facts.replaces.push(id(word)),

@@ -1,8 +1,9 @@
 //! Everything that can go wrong in a use case, each with the next step for the user.
 
-use rollback_core::{CommitId, MigrationId, SelectError, StoredError};
+use rollback_core::{CommitId, MigrationId, SchemaDifference, SelectError, StoredError, schema};
 
-use crate::ports::{DatabaseError, DatabaseErrorKind, RepositoryError};
+use crate::lock::{self, BlockingSession, Holder};
+use crate::ports::{DatabaseError, DatabaseErrorKind, RepositoryError, RunnerError};
 use crate::source::SourceError;
 
 /// A use case that ended without doing what was asked. Unless it says otherwise, nothing was changed.
@@ -78,12 +79,85 @@ pub enum EngineError {
     /// Django's loader could not tell about the project's migrations.
     #[error("cannot load the project's migrations: {0}")]
     Project(String),
-    /// Another save or rollback is at work.
-    #[error("another save or rollback holds the lock in {database}")]
+    /// Another save, rollback or migrate is at work.
+    #[error("another save, rollback or migrate holds the lock in {database}{}", named(holder.as_ref()))]
     Locked {
         /// How the database is called.
         database: String,
+        /// Who it is, where that is known.
+        holder: Option<Holder>,
     },
+    /// Other sessions kept the tables locked for as long as we were to wait.
+    #[error(
+        "waited {waited} s for locks in {database}, and everything is as it was before: {reason}{}",
+        blocking(sessions)
+    )]
+    Waited {
+        /// How the database is called.
+        database: String,
+        /// For how long, in seconds.
+        waited: u64,
+        /// What the database said the last time.
+        reason: String,
+        /// Who holds locks on the tables.
+        sessions: Vec<BlockingSession>,
+    },
+    /// A signal asked to stop, and everything was taken back.
+    #[error("interrupted, and everything is as it was before")]
+    Interrupted {
+        /// The signal's number.
+        signal: i32,
+    },
+    /// The rollback would lose data, and nobody has accepted that.
+    #[error("the rollback would lose {rows}, and {limit}", rows = values(*.rows), limit = allowed(*.limit))]
+    WouldLoseData {
+        /// How many rows and values.
+        rows: i64,
+        /// How many may be lost.
+        limit: i64,
+    },
+    /// The schema after all steps is not the one that the target was saved with.
+    #[error(
+        "after all steps the schema is not the one that {target} was saved with, and everything is as it was before: {}",
+        schema::describe(differences).join("; ")
+    )]
+    WrongSchema {
+        /// Label of the target.
+        target: String,
+        /// What differs, apart from what differed before.
+        differences: Vec<SchemaDifference>,
+    },
+    /// The connection was lost, and with it everything that was begun.
+    #[error("the connection to {database} was lost, and everything is as it was before: {reason}")]
+    ConnectionLost {
+        /// How the database is called.
+        database: String,
+        /// What was said.
+        reason: String,
+    },
+    /// The connection was lost at the commit, and the server cannot be asked what came of it.
+    #[error(
+        "the connection to {database} was lost, and whether the rollback is done is not known yet: {reason}"
+    )]
+    Unknown {
+        /// How the database is called.
+        database: String,
+        /// What was said.
+        reason: String,
+    },
+    /// A rollback has stopped part-way, and something else was asked for.
+    #[error("the rollback to {to} stopped after {done} of {total} steps")]
+    Open {
+        /// Where it was to go.
+        to: String,
+        /// How many steps are permanent.
+        done: usize,
+        /// How many there are.
+        total: usize,
+    },
+    /// There is nothing to resume or to abort.
+    #[error("no rollback has stopped part-way")]
+    NothingOpen,
     /// What is applied changed between the plan and its execution.
     #[error("migrations were applied or undone, or a release was saved, since this plan was made")]
     Stale,
@@ -123,10 +197,57 @@ pub enum EngineError {
     },
 }
 
+fn named(holder: Option<&Holder>) -> String {
+    holder.map(|holder| format!(": {holder}")).unwrap_or_default()
+}
+
+fn blocking(sessions: &[BlockingSession]) -> String {
+    if sessions.is_empty() {
+        return String::new();
+    }
+    let sessions: Vec<String> = sessions.iter().map(ToString::to_string).collect();
+    format!("; locks are held by {}", sessions.join("; by "))
+}
+
+/// `1 row or value`, `2 rows and values`.
+pub(crate) fn values(number: i64) -> String {
+    if number == 1 { "1 row or value".to_owned() } else { format!("{number} rows and values") }
+}
+
+fn allowed(limit: i64) -> String {
+    if limit == 0 { "nobody has accepted that".to_owned() } else { format!("at most {limit} may be lost") }
+}
+
 impl EngineError {
-    /// Whether some steps are permanent although not all are.
+    /// What Django or the project's code said while the project was loaded.
+    pub(crate) fn project(error: RunnerError) -> Self {
+        match error.kind {
+            DatabaseErrorKind::Interrupted { signal } => Self::Interrupted { signal },
+            _ => Self::Project(error.message),
+        }
+    }
+
+    /// Whether some steps are permanent although not all are, or that cannot be told.
     pub fn is_partial(&self) -> bool {
-        matches!(self, Self::Stopped { .. })
+        matches!(self, Self::Stopped { .. } | Self::Unknown { .. } | Self::Open { .. })
+    }
+
+    /// Whether another session is in the way: then trying again may help.
+    pub fn is_busy(&self) -> bool {
+        matches!(self, Self::Locked { .. })
+            || matches!(self, Self::Database { error, .. } if lock::is_busy(error.kind))
+    }
+
+    /// The number of the signal that ended it.
+    pub fn signal(&self) -> Option<i32> {
+        match self {
+            Self::Interrupted { signal } => Some(*signal),
+            Self::Database { error, .. } => match error.kind {
+                DatabaseErrorKind::Interrupted { signal } => Some(signal),
+                _ => None,
+            },
+            _ => None,
+        }
     }
 
     /// What to do next, where that is known.
@@ -165,6 +286,27 @@ impl EngineError {
                 "the steps that are done are recorded: mend the cause, then run the same command again, which goes \
                  on from here; `status` shows where the database is"
             }
+            Self::Waited { .. } => {
+                "end those sessions or wait until they have ended, then run this again; `--wait SECONDS` waits longer"
+            }
+            Self::Interrupted { .. } => "nothing was changed: run it again when you want to",
+            Self::WouldLoseData { .. } => {
+                "the plan shows what and where: `--accept-data-loss` loses it, `--max-lost-rows N` no more than N; or \
+                 copy it first"
+            }
+            Self::WrongSchema { .. } => {
+                "a migration does not go back exactly: mend its reverse, deploy that file and run this again; \
+                 `--no-verify` accepts the result as it is"
+            }
+            Self::ConnectionLost { .. } => "nothing was changed: run this again",
+            Self::Unknown { .. } => {
+                "run `status` as soon as the server answers: it finds out, and says so; do not run anything else before"
+            }
+            Self::Open { .. } => {
+                "`rollback --resume` finishes it, `rollback --abort` leaves the database where it is and says what that \
+                 means"
+            }
+            Self::NothingOpen => "`history` shows what was done",
             Self::WrongResult { .. } => {
                 "something else wrote to django_migrations meanwhile (a RunPython, a signal receiver): look there"
             }
@@ -190,6 +332,7 @@ fn database_hint(kind: DatabaseErrorKind) -> Option<&'static str> {
         DatabaseErrorKind::MissingTable => {
             Some("run `manage.py migrate django_rollback` with this version installed")
         }
+        DatabaseErrorKind::Interrupted { .. } => Some("nothing was changed: run it again when you want to"),
         DatabaseErrorKind::Duplicate | DatabaseErrorKind::Other => None,
     }
 }

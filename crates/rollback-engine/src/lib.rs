@@ -6,6 +6,7 @@
 
 pub mod catalogue;
 pub mod error;
+pub mod lock;
 pub mod ports;
 pub mod releases;
 pub mod rollback;

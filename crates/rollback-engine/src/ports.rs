@@ -4,8 +4,9 @@
 //! statements, hashes and steps across.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use rollback_core::{CommitId, MigrationId, Plan, ProjectFacts, Step};
+use rollback_core::{CommitId, Effect, MigrationId, Plan, ProjectFacts, Step};
 
 /// The SQL that a database speaks, where the two differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +65,22 @@ pub trait Database {
 
     /// Takes everything since `begin` back.
     fn rollback(&mut self) -> Result<(), DatabaseError>;
+
+    /// Connects again, after the connection was lost. What was begun on the old one is the server's to end.
+    fn reconnect(&mut self) -> Result<(), DatabaseError>;
+
+    /// A second connection to the same database.
+    fn another(&self) -> Result<Box<dyn Database>, DatabaseError>;
+
+    /// Whether a transaction pooler stands between here and the server; `None` where that cannot be told.
+    fn is_pooled(&mut self) -> Result<Option<bool>, DatabaseError> {
+        Ok(None)
+    }
+
+    /// The file whose lock stands for ours where the database has no row locks, beside the database's own.
+    fn lock_file(&self) -> Option<PathBuf> {
+        None
+    }
 }
 
 /// A failure that the database or the way to it reported.
@@ -91,6 +108,11 @@ pub enum DatabaseErrorKind {
     Busy,
     /// A second row with the same key.
     Duplicate,
+    /// A signal arrived: Ctrl-C, or the request to end.
+    Interrupted {
+        /// Its number.
+        signal: i32,
+    },
     /// Anything else.
     Other,
 }
@@ -137,22 +159,33 @@ impl DatabaseError {
 }
 
 /// What can undo migrations: Django's own executor, behind a door that has Django.
-///
-/// A failure is a sentence in Django's or the project's own words, without row contents.
 pub trait Runner {
     /// What Django's loader finds in the project.
-    fn facts(&mut self) -> Result<ProjectFacts, String>;
+    fn facts(&mut self) -> Result<ProjectFacts, RunnerError>;
+
+    /// What undoing these steps does to the database, in the order in which it happens. Nothing is written.
+    fn effects(&mut self, plan: &Plan) -> Result<Vec<Effect>, RunnerError>;
 
     /// Gets ready for these steps: loads the migrations, builds the states, sends `pre_migrate`. Called inside the
-    /// transaction, where there is one around all steps.
-    fn prepare(&mut self, plan: &Plan) -> Result<(), String>;
+    /// first transaction, and again when that is tried again.
+    fn prepare(&mut self, plan: &Plan) -> Result<(), RunnerError>;
 
     /// Undoes one migration. Its row stays: the engine removes it.
-    fn undo(&mut self, step: &Step) -> Result<(), String>;
+    fn undo(&mut self, step: &Step) -> Result<(), RunnerError>;
 
     /// Sends `post_migrate`. What its receivers could not do comes back as sentences: by then the migrations are
     /// undone, and a receiver is no reason to keep the database at the newer release.
-    fn finish(&mut self) -> Result<Vec<String>, String>;
+    fn finish(&mut self) -> Result<Vec<String>, RunnerError>;
+}
+
+/// A failure of Django, of the project's own code, or of the database below them.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct RunnerError {
+    /// What the database said, where it was the database; `Other` for everything else.
+    pub kind: DatabaseErrorKind,
+    /// A sentence in Django's or the project's own words, without row contents.
+    pub message: String,
 }
 
 /// Watches a rollback.
@@ -160,11 +193,17 @@ pub trait Observer {
     /// A step begins.
     fn step_begins(&mut self, step: &Step);
 
-    /// It is done.
-    fn step_ends(&mut self, step: &Step);
+    /// It is done, and took this long.
+    fn step_ends(&mut self, step: &Step, took: Duration);
 
     /// It failed, and with it the rollback.
     fn step_failed(&mut self, migration: &MigrationId);
+
+    /// Another session is in the way: everything is taken back, and tried again after a pause.
+    fn waits(&mut self, reason: &str);
+
+    /// Waits. Ends early with the number of a signal that asks to stop.
+    fn pause(&mut self, length: Duration) -> Result<(), i32>;
 }
 
 /// A git repository, as far as a release needs it.

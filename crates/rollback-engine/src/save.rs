@@ -7,8 +7,10 @@ use rollback_core::legacy::newest_per_app;
 use rollback_core::{AppliedRow, AppliedSet, CommitId, MigrationFacts, MigrationId, Release};
 
 use crate::error::EngineError;
-use crate::ports::{Database, Purpose, Runner};
+use crate::lock::{self, Claim};
+use crate::ports::{Database, DatabaseErrorKind, Purpose, Runner};
 use crate::releases;
+use crate::rollback::open;
 use crate::store::{APP_LABEL, NewRelease, Operation, SetSource, Store, StoredRelease};
 use crate::{Actor, VERSION};
 
@@ -92,16 +94,27 @@ pub fn save(
     {
         return Ok(saved(request, &rows, &known, first_look));
     }
-    begin(&mut store)?;
+    open::refuse_open(&mut store)?;
+    let claim = Claim::new("save", request.actor, lock::LOCK_TIMEOUT);
+    begin(&mut store, &claim)?;
     let written = write(&mut store, request, &unknown);
-    store.end(written)
+    match store.end(written) {
+        // Was the commit still there in time? Saving the same again changes nothing, so the question answers itself.
+        Err(EngineError::Database { error, .. }) if error.kind == DatabaseErrorKind::Unreachable => {
+            store.reconnect()?;
+            begin(&mut store, &claim)?;
+            let written = write(&mut store, request, &unknown);
+            store.end(written)
+        }
+        ended => ended,
+    }
 }
 
-fn begin(store: &mut Store<'_>) -> Result<(), EngineError> {
+fn begin(store: &mut Store<'_>, claim: &Claim) -> Result<(), EngineError> {
     let started = Instant::now();
     loop {
-        match store.begin_locked(Purpose::Records) {
-            Err(EngineError::Locked { .. }) if started.elapsed() < LOCK_PATIENCE => thread::sleep(LOCK_PAUSE),
+        match store.begin_locked(Purpose::Records, claim) {
+            Err(error) if error.is_busy() && started.elapsed() < LOCK_PATIENCE => thread::sleep(LOCK_PAUSE),
             done => return done,
         }
     }
@@ -233,6 +246,9 @@ fn operation(request: &SaveRequest<'_>, tags: &[String], known: &[StoredRelease]
         steps_done: 0,
         releases_removed: Vec::new(),
         failed_step: None,
+        step_begun: false,
+        verified: None,
+        lost_rows: None,
         token: None,
         user: request.actor.user.clone(),
         host: request.actor.host.clone(),
@@ -256,6 +272,6 @@ fn facts_to_remember(
     if unknown.is_empty() {
         return Ok(Vec::new());
     }
-    let project = runner.facts().map_err(EngineError::Project)?;
+    let project = runner.facts().map_err(EngineError::project)?;
     Ok(project.migrations.into_iter().filter(|facts| unknown.contains(&facts.id)).collect())
 }

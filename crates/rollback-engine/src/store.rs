@@ -1,10 +1,13 @@
-//! Our tables, and Django's `django_migrations`, as the engine reads and writes them: every SQL statement is here.
+//! Our tables, and Django's `django_migrations`, as the engine reads and writes them.
+
+use std::fs::File;
 
 use rollback_core::{AppliedRow, AppliedSet, CommitId, MigrationFacts, MigrationId, Release, Schema, Stored};
 use serde::{Deserialize, Serialize};
 
 use crate::catalogue;
 use crate::error::EngineError;
+use crate::lock::{self, BlockingSession, Claim};
 use crate::ports::{Database, DatabaseError, DatabaseErrorKind, Dialect, Purpose, Row, Value};
 
 /// The app label under which our tables and migrations stand.
@@ -22,6 +25,8 @@ pub struct StoredRelease {
     pub set: SetSource,
     /// Content address of the schema that the database had; none for a release that was saved before schemas were.
     pub schema: Option<String>,
+    /// Content address of the schema when newer migrations came: what had been changed by hand until then is in it.
+    pub final_schema: Option<String>,
 }
 
 /// Where the applied set of a release is.
@@ -46,7 +51,8 @@ pub enum SetSource {
 pub struct Operation {
     /// `save`, `rollback`, or `hand-over`: one door has asked the other to go back.
     pub kind: String,
-    /// `done`, `running`, `failed` (nothing was changed) or `stopped` (some steps are permanent).
+    /// `done`, `running`, `failed` (nothing was changed), `interrupted` (its process ended, and nothing was changed),
+    /// `stopped` (some steps are permanent) or `aborted` (stopped, and left there).
     pub outcome: String,
     /// The commit of the release that was the current one before.
     pub from: Option<CommitId>,
@@ -66,6 +72,16 @@ pub struct Operation {
     pub releases_removed: Vec<CommitId>,
     /// At which step it ended, for `failed` and `stopped`.
     pub failed_step: Option<String>,
+    /// Whether the step after those that are permanent has begun outside a transaction: then it may be done in part.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub step_begun: bool,
+    /// How the schema at the end was held against the target's: `same`, `drift` (but for what differed before),
+    /// `no-schema` (the target was saved without one) or `not-verified` (by `--no-verify`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified: Option<String>,
+    /// How many rows and values were there to be lost when it began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost_rows: Option<i64>,
     /// A number that names the operation in messages between doors.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
@@ -75,6 +91,11 @@ pub struct Operation {
     pub host: String,
     /// The version of django-rollback.
     pub version: String,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// An operation with the values that the database gave it.
@@ -92,6 +113,8 @@ pub struct RecordedOperation {
 /// The tables behind a connection.
 pub struct Store<'d> {
     database: &'d mut dyn Database,
+    /// The locked file, where that is the lock.
+    file: Option<File>,
 }
 
 type Result<T> = std::result::Result<T, EngineError>;
@@ -99,7 +122,7 @@ type Result<T> = std::result::Result<T, EngineError>;
 impl<'d> Store<'d> {
     /// Looks whether our tables are there and made by a version that this one understands.
     pub fn open(database: &'d mut dyn Database) -> Result<Self> {
-        let mut store = Self { database };
+        let mut store = Self { database, file: None };
         let known = store.own_migrations()?;
         if let Some(newer) = known.iter().find(|name| !OWN_MIGRATIONS.contains(&name.as_str())) {
             let migration = MigrationId::new(APP_LABEL, newer.as_str());
@@ -145,7 +168,7 @@ impl<'d> Store<'d> {
         let saved_at = time_as_text(self.database.dialect(), "s.\"timestamp\"");
         let sql = format!(
             "SELECT s.id, s.\"commit\", s.tags, {saved_at}, s.applied_set, a.size, \
-             CASE WHEN s.applied_set IS NULL THEN s.migrations END, s.schema \
+             CASE WHEN s.applied_set IS NULL THEN s.migrations END, s.schema, s.final_schema \
              FROM django_rollback_appsstate s LEFT JOIN django_rollback_appliedset a ON a.hash = s.applied_set \
              ORDER BY s.id DESC"
         );
@@ -166,7 +189,8 @@ impl<'d> Store<'d> {
             (Some(hash), size, _) => SetSource::Stored { hash, size },
             (None, _, newest) => SetSource::Original { newest_per_app: newest.unwrap_or_default() },
         };
-        Ok(StoredRelease { release, set, schema: row.optional_text()? })
+        let (schema, final_schema) = (row.optional_text()?, row.optional_text()?);
+        Ok(StoredRelease { release, set, schema, final_schema })
     }
 
     /// The applied set under this content address, checked against it.
@@ -190,17 +214,34 @@ impl<'d> Store<'d> {
 
     /// The schema that a release was saved with; none where it was saved without one.
     pub fn schema_of(&mut self, stored: &StoredRelease) -> Result<Option<Schema>> {
-        let Some(hash) = &stored.schema else { return Ok(None) };
+        self.stored_schema(&stored.release.commit, stored.schema.as_deref())
+    }
+
+    /// The schema that a release had at its end: the one that was seen before newer migrations came, or else the one
+    /// that it was saved with.
+    pub fn last_schema_of(&mut self, stored: &StoredRelease) -> Result<Option<Schema>> {
+        self.stored_schema(
+            &stored.release.commit,
+            stored.final_schema.as_deref().or(stored.schema.as_deref()),
+        )
+    }
+
+    fn stored_schema(&mut self, commit: &CommitId, hash: Option<&str>) -> Result<Option<Schema>> {
+        let Some(hash) = hash else { return Ok(None) };
         let rows = self.query("SELECT body FROM django_rollback_schema WHERE hash = $1", &[text(hash)])?;
-        let what = format!("the stored schema of release {}", stored.release.commit);
+        let what = format!("the stored schema of release {commit}");
         let Some(row) = rows.into_iter().next() else {
             return Err(self.damaged(&what, "it is missing"));
         };
         let document = Stored { hash: hash.to_owned(), body: self.reader(row, &what).text()? };
         let schema = Schema::decode(&document);
-        schema
-            .map(Some)
-            .map_err(|error| EngineError::StoredSchema { release: stored.release.commit.clone(), error })
+        schema.map(Some).map_err(|error| EngineError::StoredSchema { release: commit.clone(), error })
+    }
+
+    /// Remembers the schema that a release has now that newer migrations come.
+    pub fn set_final_schema(&mut self, id: i64, schema: &str) -> Result<()> {
+        let sql = "UPDATE django_rollback_appsstate SET final_schema = $1 WHERE id = $2";
+        self.execute(sql, &[text(schema), Value::Int(id)])
     }
 
     /// Stores a schema, unless it is stored already.
@@ -246,9 +287,29 @@ impl<'d> Store<'d> {
 
     /// The operations, newest first, at most `limit` of them.
     pub fn operations(&mut self, limit: u32) -> Result<Vec<RecordedOperation>> {
+        self.operations_where("id > $1 ORDER BY id DESC LIMIT $2", &[Value::Int(0), Value::Int(limit.into())])
+    }
+
+    /// The operations that say of themselves that they are on their way.
+    pub fn running_operations(&mut self) -> Result<Vec<RecordedOperation>> {
+        self.operations_where("outcome = $1 ORDER BY id", &[text("running")])
+    }
+
+    /// The last rollback, whatever came of it.
+    pub fn last_rollback(&mut self) -> Result<Option<RecordedOperation>> {
+        let found = self.operations_where("kind = $1 ORDER BY id DESC LIMIT 1", &[text("rollback")])?;
+        Ok(found.into_iter().next())
+    }
+
+    /// One operation.
+    pub fn operation(&mut self, id: i64) -> Result<Option<RecordedOperation>> {
+        Ok(self.operations_where("id = $1", &[Value::Int(id)])?.into_iter().next())
+    }
+
+    fn operations_where(&mut self, condition: &str, params: &[Value]) -> Result<Vec<RecordedOperation>> {
         let at = time_as_text(self.database.dialect(), "at");
-        let sql = format!("SELECT id, {at}, body FROM django_rollback_operation ORDER BY id DESC LIMIT $1");
-        let rows = self.query(&sql, &[Value::Int(limit.into())])?;
+        let sql = format!("SELECT id, {at}, body FROM django_rollback_operation WHERE {condition}");
+        let rows = self.query(&sql, params)?;
         rows.into_iter()
             .map(|row| {
                 let mut row = self.reader(row, "a row of django_rollback_operation");
@@ -260,51 +321,82 @@ impl<'d> Store<'d> {
             .collect()
     }
 
-    /// Begins a transaction and takes the one lock of saves and rollbacks in it, without waiting.
-    ///
-    /// A row lock, because a session's advisory lock is worth nothing behind a transaction pooler. In SQLite the
-    /// transaction itself is the lock.
-    pub fn begin_locked(&mut self, purpose: Purpose) -> Result<()> {
-        let begun = self.database.begin(purpose);
-        self.checked(begun).map_err(|error| self.busy_is_locked(error))?;
-        self.lock().inspect_err(|_| self.rollback_quietly())
+    /// Begins a transaction and takes the one lock of saves and rollbacks in it, without waiting; then the lock on
+    /// `django_migrations`, for which it waits as long as the claim says.
+    pub fn begin_locked(&mut self, purpose: Purpose, claim: &Claim) -> Result<()> {
+        let file = self.lock_file(claim)?;
+        self.begin(purpose)?;
+        self.file = file;
+        self.lock(claim).inspect_err(|_| self.rollback_quietly())
     }
 
-    fn lock(&mut self) -> Result<()> {
-        let sql = match self.database.dialect() {
-            Dialect::Sqlite => "SELECT id FROM django_rollback_lock WHERE id = 1",
-            Dialect::Postgres => "SELECT id FROM django_rollback_lock WHERE id = 1 FOR UPDATE NOWAIT",
-        };
-        let mut rows = self.query(sql, &[]).map_err(|error| self.busy_is_locked(error))?;
-        if rows.is_empty() {
-            // `flush` empties our tables with all others. Whoever inserts the row holds it.
-            self.execute(
-                "INSERT INTO django_rollback_lock (id) VALUES (1) ON CONFLICT (id) DO NOTHING",
-                &[],
-            )?;
-            rows = self.query(sql, &[]).map_err(|error| self.busy_is_locked(error))?;
-        }
-        if rows.is_empty() { Err(EngineError::Locked { database: self.name() }) } else { Ok(()) }
+    /// As `begin_locked`, for a session whose lock another one holds for it.
+    pub fn begin_guarded(&mut self, purpose: Purpose, claim: &Claim) -> Result<()> {
+        self.begin(purpose)?;
+        let begun = lock::mind_manners(self.database, claim).and_then(|()| lock::lock_records(self.database));
+        self.checked(begun).inspect_err(|_| self.rollback_quietly())
     }
 
-    fn busy_is_locked(&self, error: EngineError) -> EngineError {
-        match error {
-            EngineError::Database { error, .. } if error.kind == DatabaseErrorKind::Busy => {
-                EngineError::Locked { database: self.name() }
+    /// The lock of the operating system that stands for ours on SQLite, unless this session holds it already.
+    fn lock_file(&mut self, claim: &Claim) -> Result<Option<File>> {
+        let Some(path) = self.database.lock_file() else { return Ok(None) };
+        let now = self.query("SELECT strftime('%Y-%m-%dT%H:%M:%SZ', 'now')", &[])?;
+        let now = self.reader(now.into_iter().next().unwrap_or_default(), "the database's clock").text()?;
+        lock::lock_file(&path, claim, &now)
+            .map_err(|holder| EngineError::Locked { database: self.name(), holder: Some(holder) })
+    }
+
+    fn lock(&mut self, claim: &Claim) -> Result<()> {
+        let minded = lock::mind_manners(self.database, claim);
+        self.checked(minded)?;
+        match lock::take_row(self.database) {
+            Ok(true) => {}
+            Ok(false) => return Err(EngineError::Locked { database: self.name(), holder: None }),
+            Err(error) if lock::is_busy(error.kind) => {
+                self.rollback_quietly();
+                let holder = lock::holder(self.database);
+                return Err(EngineError::Locked { database: self.name(), holder });
             }
-            other => other,
+            Err(error) => return self.checked(Err(error)),
         }
+        let locked = lock::lock_records(self.database);
+        self.checked(locked)
     }
 
-    /// Begins a transaction without the lock, for a step of a rollback that cannot be one transaction.
+    /// Takes the locks on these tables, those that are there.
+    pub fn lock_tables(&mut self, tables: &[String]) -> Result<()> {
+        let locked = lock::lock_tables(self.database, tables);
+        self.checked(locked)
+    }
+
+    /// The sessions that hold locks on these tables, or on `django_migrations`.
+    pub fn blocking_sessions(&mut self, tables: &[String]) -> Vec<BlockingSession> {
+        let mut tables = tables.to_vec();
+        tables.push("django_migrations".to_owned());
+        lock::blocking_sessions(self.database, &tables)
+    }
+
+    /// The connection itself, for what is no affair of our tables.
+    pub fn database(&mut self) -> &mut dyn Database {
+        self.database
+    }
+
+    /// Connects again.
+    pub fn reconnect(&mut self) -> Result<()> {
+        let connected = self.database.reconnect();
+        self.checked(connected)
+    }
+
+    /// Begins a transaction without the lock.
     pub fn begin(&mut self, purpose: Purpose) -> Result<()> {
         let begun = self.database.begin(purpose);
         self.checked(begun)
     }
 
-    /// Makes everything since the beginning permanent.
+    /// Makes everything since the beginning permanent, and lets go of the lock.
     pub fn commit(&mut self) -> Result<()> {
         let committed = self.database.commit();
+        self.file = None;
         self.checked(committed)
     }
 
@@ -321,6 +413,7 @@ impl<'d> Store<'d> {
     /// the database takes the transaction back by itself.
     pub fn rollback_quietly(&mut self) {
         let _ = self.database.rollback();
+        self.file = None;
     }
 
     /// Adds a release at the end of the list.
@@ -342,8 +435,8 @@ impl<'d> Store<'d> {
 
     /// Gives a release another set and schema, and other tags; its place in the list and its time stay.
     pub fn update_release(&mut self, id: i64, release: &NewRelease<'_>) -> Result<()> {
-        let sql = "UPDATE django_rollback_appsstate SET migrations = $1, tags = $2, applied_set = $3, schema = $4 \
-                   WHERE id = $5";
+        let sql = "UPDATE django_rollback_appsstate SET migrations = $1, tags = $2, applied_set = $3, schema = $4, \
+                   final_schema = NULL WHERE id = $5";
         let params = [
             text(&release.newest_per_app),
             json(release.tags),

@@ -15,13 +15,15 @@ use crate::url::PostgresUrl;
 pub struct PostgresDatabase {
     client: Client,
     name: String,
+    url: PostgresUrl,
 }
 
 impl PostgresDatabase {
     /// Connects to the first of the URL's servers that will do.
     pub fn connect(url: &PostgresUrl) -> Result<Self, DatabaseError> {
         let (client, server) = connect::first(url)?;
-        Ok(Self { client, name: format!("the PostgreSQL database \"{}\" on {server}", url.database) })
+        let name = format!("the PostgreSQL database \"{}\" on {server}", url.database);
+        Ok(Self { client, name, url: url.clone() })
     }
 
     fn run(&mut self, sql: &str) -> Result<(), DatabaseError> {
@@ -68,6 +70,15 @@ impl Database for PostgresDatabase {
 
     fn rollback(&mut self) -> Result<(), DatabaseError> {
         self.run("ROLLBACK")
+    }
+
+    fn reconnect(&mut self) -> Result<(), DatabaseError> {
+        *self = Self::connect(&self.url)?;
+        Ok(())
+    }
+
+    fn another(&self) -> Result<Box<dyn Database>, DatabaseError> {
+        Ok(Box::new(Self::connect(&self.url)?))
     }
 }
 

@@ -13,6 +13,9 @@ use rusqlite::{Connection, Error, OpenFlags, Statement};
 /// How long to wait for another process's lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// What is added to the file's name for the file that is our lock. The door of Django adds the same.
+const LOCK_SUFFIX: &str = ".rollback-lock";
+
 /// An open SQLite file.
 pub struct SqliteDatabase {
     connection: Connection,
@@ -112,6 +115,21 @@ impl Database for SqliteDatabase {
 
     fn rollback(&mut self) -> Result<(), DatabaseError> {
         self.roll_back().and(self.enforce_foreign_keys(true))
+    }
+
+    fn reconnect(&mut self) -> Result<(), DatabaseError> {
+        *self = Self::open(&self.path)?;
+        Ok(())
+    }
+
+    fn another(&self) -> Result<Box<dyn Database>, DatabaseError> {
+        Ok(Box::new(Self::open(&self.path)?))
+    }
+
+    fn lock_file(&self) -> Option<PathBuf> {
+        let mut name = self.path.canonicalize().unwrap_or_else(|_| self.path.clone()).into_os_string();
+        name.push(LOCK_SUFFIX);
+        Some(name.into())
     }
 }
 

@@ -1,5 +1,7 @@
 //! The engine's `Database` over Django's own connection.
 
+use std::path::PathBuf;
+
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyList};
 use rollback_engine::ports::{Database, DatabaseError, DatabaseErrorKind, Dialect, Purpose, Row, Value};
@@ -64,6 +66,23 @@ impl Database for DjangoConnection {
 
     fn rollback(&mut self) -> Result<(), DatabaseError> {
         self.call(|connection| connection.call_method0("rollback").map(|_| ()))
+    }
+
+    fn reconnect(&mut self) -> Result<(), DatabaseError> {
+        self.call(|connection| connection.call_method0("reconnect").map(|_| ()))
+    }
+
+    fn another(&self) -> Result<Box<dyn Database>, DatabaseError> {
+        let other = self.call(|connection| Self::new(&connection.call_method0("another")?))?;
+        Ok(Box::new(other))
+    }
+
+    fn is_pooled(&mut self) -> Result<Option<bool>, DatabaseError> {
+        self.call(|connection| connection.call_method0("is_pooled")?.extract())
+    }
+
+    fn lock_file(&self) -> Option<PathBuf> {
+        self.call(|connection| connection.getattr("lock_file")?.extract()).ok().flatten()
     }
 }
 

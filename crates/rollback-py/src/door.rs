@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use pyo3::prelude::*;
 use rollback_cli::console::{Console, Level, Stream};
@@ -10,7 +11,7 @@ use rollback_cli::{DatabaseChoice, Door, DoorKind, Environment, Session};
 use rollback_engine::ports::{Repository, RepositoryError};
 
 use crate::connection::DjangoConnection;
-use crate::errors::{database_error, sentence};
+use crate::errors::{database_error, sentence, signal};
 use crate::runner::DjangoRunner;
 
 /// The door of Django.
@@ -122,6 +123,21 @@ impl Console for DjangoConsole {
         let _ = Python::attach(|py| {
             self.python.bind(py).call_method1("say", (word(level), line, stream)).map(|_| ())
         });
+    }
+
+    fn is_terminal(&self) -> bool {
+        Python::attach(|py| self.python.bind(py).getattr("is_terminal")?.extract()).unwrap_or(false)
+    }
+
+    fn ask(&mut self, question: &str) -> Option<String> {
+        Python::attach(|py| self.python.bind(py).call_method1("ask", (question,))?.extract()).ok().flatten()
+    }
+
+    fn pause(&mut self, length: Duration) -> Result<(), i32> {
+        Python::attach(|py| match self.python.bind(py).call_method1("pause", (length.as_secs_f64(),)) {
+            Ok(_) => Ok(()),
+            Err(error) => signal(py, &error).map_or(Ok(()), Err),
+        })
     }
 
     fn rate(&mut self, level: Level) {

@@ -1,13 +1,17 @@
 //! The one map from Python's exceptions to the engine's errors.
 
+use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
-use rollback_engine::ports::DatabaseError;
+use rollback_engine::ports::{DatabaseError, DatabaseErrorKind, RunnerError};
 
 /// What a database said, through Django's wrapper around the driver's exception.
 ///
 /// psycopg gives the SQLSTATE as `sqlstate` (3) or `pgcode` (2), Python 3.11 and newer SQLite's code as
 /// `sqlite_errorcode`; before, only SQLite's sentence tells.
 pub(crate) fn database_error(py: Python<'_>, error: &PyErr) -> DatabaseError {
+    if let Some(signal) = signal(py, error) {
+        return DatabaseError::new(DatabaseErrorKind::Interrupted { signal }, "interrupted");
+    }
     let cause = error.cause(py).unwrap_or_else(|| error.clone_ref(py));
     let exception = cause.value(py);
     let message = cause.value(py).str().map_or_else(|_| cause.to_string(), |text| text.to_string());
@@ -25,6 +29,30 @@ pub(crate) fn database_error(py: Python<'_>, error: &PyErr) -> DatabaseError {
     }
     let code = exception.getattr("sqlite_errorcode").and_then(|code| code.extract::<i32>());
     DatabaseError::from_sqlite_code(code.unwrap_or_else(|_| sqlite_code(&message)), &message)
+}
+
+/// The signal behind a `KeyboardInterrupt`: ours say which one, anybody else's is Ctrl-C.
+pub(crate) fn signal(py: Python<'_>, error: &PyErr) -> Option<i32> {
+    const SIGINT: i32 = 2;
+    error
+        .is_instance_of::<PyKeyboardInterrupt>(py)
+        .then(|| error.value(py).getattr("signal").and_then(|signal| signal.extract()).unwrap_or(SIGINT))
+}
+
+/// A failure below Django's executor: what kind of failure of the database it is, if it is one, and a sentence.
+pub(crate) fn runner_error(py: Python<'_>, error: &PyErr) -> RunnerError {
+    let kind = match signal(py, error) {
+        Some(signal) => DatabaseErrorKind::Interrupted { signal },
+        None if is_from_database(py, error) => database_error(py, error).kind,
+        None => DatabaseErrorKind::Other,
+    };
+    RunnerError { kind, message: sentence(py, error) }
+}
+
+/// Whether Django's wrapper around the drivers' exceptions raised it.
+fn is_from_database(py: Python<'_>, error: &PyErr) -> bool {
+    let class = py.import("django.db").and_then(|module| module.getattr("Error"));
+    class.is_ok_and(|class| error.value(py).is_instance(&class).unwrap_or(false))
 }
 
 /// SQLite's result code by its sentence (<https://www.sqlite.org/rescode.html>).

@@ -1,10 +1,11 @@
 //! The engine's `Runner` over Django's executor.
 
 use pyo3::prelude::*;
-use rollback_core::{MigrationId, Plan, ProjectFacts, Step, Way};
-use rollback_engine::ports::Runner;
+use rollback_core::{Effect, MigrationId, Plan, ProjectFacts, Step, Way};
+use rollback_engine::ports::{DatabaseErrorKind, Runner, RunnerError};
+use serde::de::DeserializeOwned;
 
-use crate::errors::sentence;
+use crate::errors::runner_error;
 
 /// Django's executor, held by the Python object `django_rollback.runner.Runner`.
 pub(crate) struct DjangoRunner {
@@ -16,37 +17,51 @@ impl DjangoRunner {
         Self { python: runner.unbind() }
     }
 
-    fn call<T>(&self, method: impl FnOnce(&Bound<'_, PyAny>) -> PyResult<T>) -> Result<T, String> {
+    fn call<T>(&self, method: impl FnOnce(&Bound<'_, PyAny>) -> PyResult<T>) -> Result<T, RunnerError> {
         Python::attach(|py| {
             let runner = self.python.bind(py);
             method(runner).map_err(|error| {
                 let _ = runner.call_method1("failed", (error.value(py),));
-                sentence(py, &error)
+                runner_error(py, &error)
             })
         })
     }
 }
 
 impl Runner for DjangoRunner {
-    fn facts(&mut self) -> Result<ProjectFacts, String> {
+    fn facts(&mut self) -> Result<ProjectFacts, RunnerError> {
         let facts: String = self.call(|runner| runner.call_method0("facts")?.extract())?;
-        serde_json::from_str(&facts).map_err(|error| error.to_string())
+        read(&facts)
     }
 
-    fn prepare(&mut self, plan: &Plan) -> Result<(), String> {
-        let steps = plan.steps.iter().filter(|step| step.way == Way::Disk).map(|step| key(&step.migration));
-        let kept = plan.kept.iter().map(key);
-        let (steps, kept): (Vec<_>, Vec<_>) = (steps.collect(), kept.collect());
+    fn effects(&mut self, plan: &Plan) -> Result<Vec<Effect>, RunnerError> {
+        let effects: String = self.call(|runner| runner.call_method1("effects", keys(plan))?.extract())?;
+        read(&effects)
+    }
+
+    fn prepare(&mut self, plan: &Plan) -> Result<(), RunnerError> {
+        let (steps, kept) = keys(plan);
         self.call(|runner| runner.call_method1("prepare", (steps, kept)).map(|_| ()))
     }
 
-    fn undo(&mut self, step: &Step) -> Result<(), String> {
+    fn undo(&mut self, step: &Step) -> Result<(), RunnerError> {
         self.call(|runner| runner.call_method1("undo", key(&step.migration)).map(|_| ()))
     }
 
-    fn finish(&mut self) -> Result<Vec<String>, String> {
+    fn finish(&mut self) -> Result<Vec<String>, RunnerError> {
         self.call(|runner| runner.call_method0("finish")?.extract())
     }
+}
+
+/// The migrations to undo, and those that stay.
+fn keys(plan: &Plan) -> (Vec<(String, String)>, Vec<(String, String)>) {
+    let steps = plan.steps.iter().filter(|step| step.way == Way::Disk).map(|step| key(&step.migration));
+    (steps.collect(), plan.kept.iter().map(key).collect())
+}
+
+fn read<T: DeserializeOwned>(document: &str) -> Result<T, RunnerError> {
+    serde_json::from_str(document)
+        .map_err(|error| RunnerError { kind: DatabaseErrorKind::Other, message: error.to_string() })
 }
 
 fn key(migration: &MigrationId) -> (String, String) {

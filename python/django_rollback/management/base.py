@@ -32,7 +32,7 @@ class EngineCommand(BaseCommand):
             self.style = no_style()
             self.stderr.style_func = None
         door = Door(program, self._write, verbosity=options.get("verbosity", 1))
-        with fewer_collections():
+        with fewer_collections(), door.signals.handled():
             code, error = _native.run(door, arguments)
         if error is not None:
             door.rate("error")

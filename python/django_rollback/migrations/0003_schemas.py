@@ -18,7 +18,16 @@ class Migration(migrations.Migration):
             model_name="appsstate",
             name="schema",
             field=models.CharField(
-                help_text="Which Schema; null for a release that was saved before schemas were stored.", max_length=64, null=True
+                help_text="Which Schema; null for a release saved without one.", max_length=64, null=True
+            ),
+        ),
+        migrations.AddField(
+            model_name="appsstate",
+            name="final_schema",
+            field=models.CharField(
+                help_text="Which Schema it was when newer migrations came, where it had changed.",
+                max_length=64,
+                null=True,
             ),
         ),
     ]

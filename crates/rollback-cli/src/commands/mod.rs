@@ -4,6 +4,7 @@ mod completions;
 mod history;
 mod list;
 mod plan;
+mod progress;
 mod rollback;
 mod save;
 mod show;
@@ -15,7 +16,9 @@ use std::path::{Path, PathBuf};
 use rollback_core::{CommitId, CommitPrefix, MigrationId, Release, Target};
 use rollback_engine::Actor;
 use rollback_engine::ports::{Repository, RepositoryError};
+use rollback_engine::rollback::open;
 use rollback_engine::source::{self, Found, Surroundings};
+use rollback_engine::store::Operation;
 use serde_json::Value;
 
 use crate::args::{Command, Common, Format, TargetArguments, UnlistedCommand};
@@ -32,13 +35,17 @@ pub(crate) fn run(mut context: Context<'_>, command: Command) -> Result<i32, Cli
         Command::List => list::run(&mut context),
         Command::Show(arguments) => show::run(&mut context, &arguments),
         Command::Plan(arguments) => plan::run(&mut context, &arguments),
-        Command::Rollback(arguments) => return rollback::run(&mut context, &arguments),
-        Command::Unlisted(UnlistedCommand::RollbackMigrations { list: true, rollback }) => {
+        Command::Rollback(arguments) => return rollback::run(&mut context, &arguments, true),
+        Command::Unlisted(UnlistedCommand::RollbackMigrations { list: true, rollback, .. }) => {
             refuse_with_list(&rollback)?;
             list::run(&mut context)
         }
-        Command::Unlisted(UnlistedCommand::RollbackMigrations { list: false, rollback }) => {
-            return rollback::run(&mut context, &rollback);
+        Command::Unlisted(UnlistedCommand::RollbackMigrations {
+            list: false,
+            refuse_data_loss,
+            rollback,
+        }) => {
+            return rollback::run(&mut context, &rollback, refuse_data_loss);
         }
         Command::Unlisted(UnlistedCommand::HandedOver(arguments)) => {
             rollback::handed_over(&mut context, &arguments)
@@ -94,7 +101,11 @@ impl<'a> Context<'a> {
     fn connect(&mut self) -> Result<Session, CliError> {
         let choice =
             DatabaseChoice { name: self.common.database.clone(), file: self.common.database_file.clone() };
-        self.door.connect(&choice)
+        let mut session = self.door.connect(&choice)?;
+        for operation in open::settle(session.database.as_mut(), &self.actor()) {
+            self.say(Level::Warning, &settled(&operation));
+        }
+        Ok(session)
     }
 
     /// The path, where the user named one.
@@ -212,6 +223,21 @@ impl<'a> Context<'a> {
             host: whoami::hostname().unwrap_or_else(|_| unknown()),
         }
     }
+}
+
+/// What has become of a rollback whose process ended without a word.
+fn settled(operation: &Operation) -> String {
+    let Operation { user, host, to, steps, steps_done, .. } = operation;
+    let to = to.as_ref().map_or_else(String::new, |to| to.short().to_owned());
+    let end = if operation.outcome == "stopped" {
+        format!(
+            "stopped after {steps_done} of {}: `rollback --resume` finishes it, `rollback --abort` leaves it there",
+            count(steps.len(), "step")
+        )
+    } else {
+        "was interrupted, and nothing was changed by it".to_owned()
+    };
+    safe(format!("Settled: the rollback to {to} by {user}@{host} {end}."))
 }
 
 /// `03ec91e (v3)`, safe to show.

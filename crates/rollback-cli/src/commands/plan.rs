@@ -1,8 +1,7 @@
 //! `plan`: what going back would do. The text is also what `rollback` shows before it begins.
 
 use rollback_core::plan::{Step, Way};
-use rollback_engine::EngineError;
-use rollback_engine::rollback::{self, Prepared};
+use rollback_engine::rollback::{self, Loss, Prepared};
 
 use super::{Context, count, label};
 use crate::args::TargetArguments;
@@ -34,22 +33,56 @@ pub(crate) fn prepare(
     arguments: &TargetArguments,
 ) -> Result<Prepared, CliError> {
     let target = context.target(arguments)?;
-    let facts =
-        session.runner.as_mut().map(|runner| runner.facts()).transpose().map_err(EngineError::Project)?;
-    Ok(rollback::prepare(session.database.as_mut(), &target, facts.as_ref())?)
+    Ok(rollback::prepare(session.database.as_mut(), &target, session.runner.as_deref_mut())?)
 }
 
 /// Prints the whole plan for people: warnings and blockers with it.
 fn print(context: &mut Context<'_>, prepared: &Prepared) -> Result<(), CliError> {
     context.out(&heading(prepared))?;
-    for step in &prepared.plan.steps {
-        context.out(&format!("  {}\n", describe(step)))?;
+    let segments = prepared.plan.segments();
+    for (number, segment) in (1..).zip(&segments) {
+        if segments.len() > 1 {
+            let how = if segment.is_apart { "outside a transaction" } else { "in one transaction" };
+            context.out(&format!("Segment {number} of {}, {how}:\n", segments.len()))?;
+        }
+        for step in segment.steps {
+            context.out(&format!("  {}\n", describe(step)))?;
+        }
     }
+    context.out(&losses(prepared))?;
     if !prepared.removed.is_empty() {
         let removed: Vec<String> = prepared.removed.iter().map(label).collect();
         context.out(&format!("Releases that leave the list: {}.\n", removed.join(", ")))?;
     }
     remarks(context, prepared)
+}
+
+/// What would be lost, a line for each table and column; nothing where nothing is.
+pub(crate) fn losses(prepared: &Prepared) -> String {
+    if prepared.losses.is_empty() {
+        return String::new();
+    }
+    let mut text = format!("Lost: {}.\n", values(prepared.lost_rows()));
+    for Loss { migration, table, column, rows, since } in &prepared.losses {
+        let what = match column {
+            Some(column) => format!("{} of {table}.{column}", count_of(*rows, "value")),
+            None => format!("{} of {table}", count_of(*rows, "row")),
+        };
+        let since = since
+            .map(|since| format!(", {since} written since {}", prepared.from.label()))
+            .unwrap_or_default();
+        text.push_str(&format!("  {}\n", safe(format!("{what}{since}, by undoing {migration}"))));
+    }
+    text
+}
+
+/// `1 row or value`, `2 rows and values`.
+pub(crate) fn values(number: i64) -> String {
+    if number == 1 { "1 row or value".to_owned() } else { format!("{number} rows and values") }
+}
+
+fn count_of(number: i64, thing: &str) -> String {
+    count(usize::try_from(number).unwrap_or_default(), thing)
 }
 
 /// Warnings to whoever listens, blockers with their way out to whoever reads the plan.
@@ -65,7 +98,8 @@ pub(crate) fn remarks(context: &mut Context<'_>, prepared: &Prepared) -> Result<
 
 /// A plan that cannot run, or not quite as expected, is something to look at.
 pub(crate) fn rate(context: &mut Context<'_>, prepared: &Prepared) {
-    if !prepared.plan.blockers.is_empty() || !prepared.plan.warnings.is_empty() {
+    if !prepared.plan.blockers.is_empty() || !prepared.plan.warnings.is_empty() || !prepared.losses.is_empty()
+    {
         context.console.rate(Level::Warning);
     }
 }
@@ -77,7 +111,9 @@ pub(crate) fn heading(prepared: &Prepared) -> String {
         (0, _) if prepared.plan.blockers.is_empty() => "no migration has to be undone".to_owned(),
         (0, _) => "not possible".to_owned(),
         (number, true) => format!("{} in one transaction", count(number, "step")),
-        (number, false) => format!("{}, not in one transaction", count(number, "step")),
+        (number, false) => {
+            format!("{} in {}", count(number, "step"), count(prepared.plan.segments().len(), "segment"))
+        }
     };
     format!("Rollback from {from} to {to}: {steps}.\n")
 }

@@ -1,32 +1,85 @@
 //! `rollback`: shows the plan and carries it out.
 
-use rollback_core::plan::{Blocker, Step, Way};
-use rollback_core::{MigrationId, Plan, ProjectFacts};
-use rollback_engine::EngineError;
-use rollback_engine::ports::{Observer, Runner};
-use rollback_engine::rollback::{self, Prepared, RolledBack};
+use std::time::Duration;
 
+use rollback_core::plan::{Blocker, Step};
+use rollback_core::{Effect, Plan, ProjectFacts};
+use rollback_engine::EngineError;
+use rollback_engine::ports::{DatabaseErrorKind, Runner, RunnerError};
+use rollback_engine::rollback::{self, Manners, Order, Prepared, RolledBack, open};
+use serde_json::json;
+
+use super::progress::Progress;
 use super::{Context, label, plan};
-use crate::args::{HandedOverArguments, RollbackArguments, TargetArguments};
-use crate::console::{Console, Level, Stream, safe};
+use crate::args::{HandedOverArguments, MannersArguments, RollbackArguments, TargetArguments};
+use crate::console::{Level, safe};
 use crate::error::CliError;
 use crate::{ExitCode, Session, document};
 
-pub(crate) fn run(context: &mut Context<'_>, arguments: &RollbackArguments) -> Result<i32, CliError> {
+/// `refuses_loss`: whether data may only be lost when somebody has accepted that.
+pub(crate) fn run(
+    context: &mut Context<'_>,
+    arguments: &RollbackArguments,
+    refuses_loss: bool,
+) -> Result<i32, CliError> {
     let mut session = context.connect()?;
-    let mut prepared = plan::prepare(context, &mut session, &arguments.target)?;
+    if arguments.abort {
+        return abort(context, &mut session).map(|code| code as i32);
+    }
+    let target = if arguments.resume { to_resume(&mut session)? } else { arguments.target.clone() };
+    let mut prepared = plan::prepare(context, &mut session, &target)?;
     if session.runner.is_none() && prepared.needs_code() {
         if context.door.has_project(&context.path) {
-            return hand_over(context, &mut session, &prepared, arguments.fake);
+            return hand_over(context, &mut session, &prepared, arguments);
         }
         prepared.plan.blockers.push(Blocker::NeedsPython);
     }
     let code = if arguments.fake {
         plan::preview(context, &prepared)
     } else {
-        carry_out(context, session, &prepared)
+        carry_out(context, session, &prepared, &arguments.manners, refuses_loss)
     };
     code.map(|code| code as i32)
+}
+
+/// The release that the rollback that stopped part-way was on its way to.
+fn to_resume(session: &mut Session) -> Result<TargetArguments, CliError> {
+    let unfinished = open::to_resume(session.database.as_mut())?;
+    let commit = unfinished.operation.to.map(|commit| commit.as_str().to_owned());
+    Ok(TargetArguments { commit, tag: None })
+}
+
+fn abort(context: &mut Context<'_>, session: &mut Session) -> Result<ExitCode, CliError> {
+    let operation = open::abort(session.database.as_mut(), &context.actor())?;
+    let (done, left) = operation.steps.split_at(operation.steps_done.min(operation.steps.len()));
+    if context.is_json() {
+        context.out_json(&document::event(
+            "aborted",
+            json!({ "undone": done, "left": left, "in_doubt": operation.step_begun }),
+        ))?;
+    }
+    let from = operation.from.as_ref().map_or_else(String::new, |from| from.short().to_owned());
+    let mut text = String::from("The rollback is closed, and the database stays where it is.\n");
+    if !done.is_empty() {
+        text.push_str("These are undone for good; what they dropped is gone:\n");
+        text.extend(done.iter().map(|step| format!("  {}\n", safe(step))));
+    }
+    if let Some(next) = left.first().filter(|_| operation.step_begun) {
+        text.push_str(&format!(
+            "{} had begun outside a transaction, and may be undone in part: compare its tables before you go on.\n",
+            safe(next)
+        ));
+    }
+    if !left.is_empty() {
+        text.push_str("These are still applied:\n");
+        text.extend(left.iter().map(|step| format!("  {}\n", safe(step))));
+    }
+    text.push_str(&format!(
+        "To apply again what is undone: `manage.py migrate` with the code of {from}. To go on after all: the same \
+         rollback once more."
+    ));
+    context.say(Level::Success, &text);
+    Ok(ExitCode::Done)
 }
 
 /// Lets the project's own `manage.py` do it, with the same target, against the same database.
@@ -34,7 +87,7 @@ fn hand_over(
     context: &mut Context<'_>,
     session: &mut Session,
     prepared: &Prepared,
-    fake: bool,
+    arguments: &RollbackArguments,
 ) -> Result<i32, CliError> {
     let format = if context.is_json() { "json" } else { "text" };
     let verbosity = context.verbosity().to_string();
@@ -42,11 +95,12 @@ fn hand_over(
     let fingerprint = prepared.fingerprint();
     words.extend(["--verbosity", &verbosity, "--expect", &fingerprint]);
     let token;
-    if !fake {
+    if !arguments.fake {
         token = rollback::hand_over(session.database.as_mut(), prepared, &context.actor())?;
         words.extend(["--token", &token]);
     }
-    let words: Vec<String> = words.into_iter().map(str::to_owned).collect();
+    let mut words: Vec<String> = words.into_iter().map(str::to_owned).collect();
+    words.extend(arguments.manners.words());
     let path = context.path.clone();
     context.door.hand_over(&path, &words)
 }
@@ -70,7 +124,7 @@ pub(crate) fn handed_over(
         return Err(other_database());
     }
     match arguments.token {
-        Some(_) => carry_out(context, session, &prepared),
+        Some(_) => carry_out(context, session, &prepared, &arguments.manners, true),
         None => plan::preview(context, &prepared),
     }
 }
@@ -82,7 +136,13 @@ fn other_database() -> CliError {
     )
 }
 
-fn carry_out(context: &mut Context<'_>, session: Session, prepared: &Prepared) -> Result<ExitCode, CliError> {
+fn carry_out(
+    context: &mut Context<'_>,
+    session: Session,
+    prepared: &Prepared,
+    arguments: &MannersArguments,
+    refuses_loss: bool,
+) -> Result<ExitCode, CliError> {
     if !prepared.plan.blockers.is_empty() {
         plan::preview(context, prepared)?;
         return Err(EngineError::Blocked { blockers: prepared.plan.blockers.len() }.into());
@@ -90,12 +150,19 @@ fn carry_out(context: &mut Context<'_>, session: Session, prepared: &Prepared) -
     if prepared.is_empty() {
         return nothing_to_do(context, prepared);
     }
-    execute(context, session, prepared)
+    announce(context, prepared)?;
+    let manners = Manners {
+        lock_timeout: Duration::from_millis(arguments.lock_timeout.into()),
+        wait: Duration::from_secs(arguments.wait.into()),
+        verify: !arguments.no_verify,
+        max_lost_rows: consent(context, prepared, arguments, refuses_loss)?,
+    };
+    execute(context, session, prepared, &manners)
 }
 
 fn nothing_to_do(context: &mut Context<'_>, prepared: &Prepared) -> Result<ExitCode, CliError> {
     if context.is_json() {
-        context.out_json(&document::rolled_back(prepared, "nothing-to-do", &[]))?;
+        context.out_json(&document::rolled_back(prepared, "nothing-to-do", None))?;
     }
     plan::remarks(context, prepared)?;
     context
@@ -103,73 +170,102 @@ fn nothing_to_do(context: &mut Context<'_>, prepared: &Prepared) -> Result<ExitC
     Ok(ExitCode::Done)
 }
 
+/// What is about to happen, with what it costs.
+fn announce(context: &mut Context<'_>, prepared: &Prepared) -> Result<(), CliError> {
+    if context.is_json() {
+        let plan = document::plan(prepared);
+        context.out_json(&document::event("plan", plan))?;
+    }
+    context.say(Level::Info, plan::heading(prepared).trim_end());
+    plan::remarks(context, prepared)?;
+    let losses = plan::losses(prepared);
+    if !losses.is_empty() {
+        context.say(Level::Warning, losses.trim_end());
+    }
+    Ok(())
+}
+
+/// How many rows and values may be lost: as many as there are once somebody has accepted that.
+fn consent(
+    context: &mut Context<'_>,
+    prepared: &Prepared,
+    arguments: &MannersArguments,
+    refuses_loss: bool,
+) -> Result<Option<i64>, CliError> {
+    if arguments.accept_data_loss || (arguments.max_lost_rows.is_none() && !refuses_loss) {
+        return Ok(None);
+    }
+    if let Some(limit) = arguments.max_lost_rows {
+        return Ok(Some(limit));
+    }
+    let rows = prepared.lost_rows();
+    if rows == 0 || arguments.noinput || context.is_json() || !context.console.is_terminal() {
+        return Ok(Some(0));
+    }
+    let question =
+        format!("{} will be lost. Type 'yes' to go on, anything else to stop: ", plan::values(rows));
+    match context.console.ask(&question) {
+        Some(answer) if answer.trim() == "yes" => Ok(None),
+        _ => Err(CliError::other("stopped, and nothing was changed", None)),
+    }
+}
+
 fn execute(
     context: &mut Context<'_>,
     mut session: Session,
     prepared: &Prepared,
+    manners: &Manners,
 ) -> Result<ExitCode, CliError> {
-    context.say(Level::Info, plan::heading(prepared).trim_end());
-    plan::remarks(context, prepared)?;
     let mut without_code = NoRunner;
     let runner = session.runner.as_deref_mut().unwrap_or(&mut without_code);
     let actor = context.actor();
-    let (stream, failures) = (context.stream(Level::Info), context.stream(Level::Warning));
-    let mut progress = Progress { console: context.console, stream, failures };
-    let RolledBack { notes } =
-        rollback::execute(session.database.as_mut(), runner, prepared, &actor, &mut progress)?;
-    for note in &notes {
+    let mut progress = Progress::new(context, prepared.plan.steps.len());
+    let order = Order { prepared, actor: &actor, manners };
+    let ended = rollback::execute(session.database.as_mut(), runner, &order, &mut progress);
+    progress.clear();
+    let done = ended?;
+    let RolledBack { verified, notes } = &done;
+    for note in notes {
         context.say(Level::Warning, &format!("Warning: {}.", safe(note)));
     }
     if context.is_json() {
-        context.out_json(&document::rolled_back(prepared, "done", &notes))?;
+        let document = document::rolled_back(prepared, "done", Some(&done));
+        context.out_json(&document::event("end", document))?;
     }
-    context.say(Level::Success, &format!("The database is back at {}.", label(&prepared.to)));
+    let schema = match *verified {
+        "same" => ", and its schema is the one that the release had",
+        "drift" => ", and its schema is the one that the release had, apart from what differed before",
+        _ => "",
+    };
+    context.say(Level::Success, &format!("The database is back at {}{schema}.", label(&prepared.to)));
     Ok(ExitCode::Done)
-}
-
-/// Says what happens, step by step. Nobody reading any more is no reason to stop half-way.
-struct Progress<'c> {
-    console: &'c mut dyn Console,
-    stream: Stream,
-    failures: Stream,
-}
-
-impl Observer for Progress<'_> {
-    fn step_begins(&mut self, _: &Step) {}
-
-    fn step_ends(&mut self, step: &Step) {
-        let migration = safe(&step.migration);
-        let line = match step.way {
-            Way::Disk => format!("  Unapplying {migration}... OK"),
-            Way::Unrecord => format!("  Removing the record of {migration}... OK"),
-            Way::Record => format!("  Adding the record of {migration}... OK"),
-        };
-        self.console.say(Level::Info, &line, self.stream);
-    }
-
-    fn step_failed(&mut self, migration: &MigrationId) {
-        let line = format!("  Unapplying {}... FAILED", safe(migration));
-        self.console.say(Level::Warning, &line, self.failures);
-    }
 }
 
 /// Stands where no code of the project has to run: only records and the list of releases change.
 struct NoRunner;
 
+fn no_django<T>() -> Result<T, RunnerError> {
+    Err(RunnerError { kind: DatabaseErrorKind::Other, message: "this door has no Django".to_owned() })
+}
+
 impl Runner for NoRunner {
-    fn facts(&mut self) -> Result<ProjectFacts, String> {
-        Err("this door has no Django".to_owned())
+    fn facts(&mut self) -> Result<ProjectFacts, RunnerError> {
+        no_django()
     }
 
-    fn prepare(&mut self, _: &Plan) -> Result<(), String> {
-        Err("this door has no Django".to_owned())
+    fn effects(&mut self, _: &Plan) -> Result<Vec<Effect>, RunnerError> {
+        no_django()
     }
 
-    fn undo(&mut self, _: &Step) -> Result<(), String> {
-        Err("this door has no Django".to_owned())
+    fn prepare(&mut self, _: &Plan) -> Result<(), RunnerError> {
+        no_django()
     }
 
-    fn finish(&mut self) -> Result<Vec<String>, String> {
+    fn undo(&mut self, _: &Step) -> Result<(), RunnerError> {
+        no_django()
+    }
+
+    fn finish(&mut self) -> Result<Vec<String>, RunnerError> {
         Ok(Vec::new())
     }
 }

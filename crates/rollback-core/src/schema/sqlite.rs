@@ -3,6 +3,7 @@
 //! order does not.
 
 use super::SchemaObject;
+use crate::sql::words;
 
 /// The objects in one row of `sqlite_master`.
 pub fn objects(kind: &str, table: &str, name: &str, sql: &str) -> Vec<SchemaObject> {
@@ -68,57 +69,6 @@ fn body(words: &[String]) -> (Vec<&[String]>, &[String]) {
     }
     definitions.push(&words[start..]);
     (definitions, &[])
-}
-
-/// The words of a statement (<https://www.sqlite.org/lang_expr.html>): keywords and bare names in lower case, quoted
-/// names without their quotes, texts with theirs, every other character for itself.
-fn words(sql: &str) -> Vec<String> {
-    let (mut words, mut rest) = (Vec::new(), sql);
-    while let Some(first) = rest.chars().next() {
-        let length = match first {
-            '\'' => quoted(rest, '\''),
-            '"' | '`' => quoted(rest, first),
-            '[' => rest.find(']').map_or(rest.len(), |end| end + 1),
-            '-' if rest.starts_with("--") => rest.find('\n').unwrap_or(rest.len()),
-            '/' if rest.starts_with("/*") => rest[2..].find("*/").map_or(rest.len(), |end| end + 4),
-            _ if is_part_of_a_word(first) => {
-                rest.find(|character| !is_part_of_a_word(character)).unwrap_or(rest.len())
-            }
-            _ => first.len_utf8(),
-        };
-        let (word, after) = rest.split_at(length);
-        match first {
-            '"' | '`' => {
-                words.push(word.trim_matches(first).replace(&format!("{first}{first}"), &first.to_string()))
-            }
-            '[' => words.push(word.trim_matches(['[', ']']).to_owned()),
-            '\'' => words.push(word.to_owned()),
-            _ if word.starts_with("--") || word.starts_with("/*") || first.is_whitespace() => {}
-            _ => words.push(word.to_lowercase()),
-        }
-        rest = after;
-    }
-    words
-}
-
-fn is_part_of_a_word(character: char) -> bool {
-    character.is_alphanumeric() || matches!(character, '_' | '$')
-}
-
-/// The length of the quoted word that the text begins with; a doubled quote stands for one.
-fn quoted(text: &str, quote: char) -> usize {
-    let mut places = text.char_indices().skip(1).peekable();
-    while let Some((place, character)) = places.next() {
-        if character != quote {
-            continue;
-        }
-        if places.peek().is_some_and(|(_, next)| *next == quote) {
-            places.next();
-        } else {
-            return place + character.len_utf8();
-        }
-    }
-    text.len()
 }
 
 #[cfg(test)]

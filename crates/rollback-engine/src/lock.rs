@@ -1,0 +1,321 @@
+//! One at a time: who may write, how long they wait for others, and who is in the way.
+//!
+//! The lock is a row, taken without waiting inside the transaction: a session's advisory lock is worth nothing behind a
+//! transaction pooler. `SET LOCAL` and nothing else, for the same reason. SQLite has no row locks: there a file beside
+//! the database is locked, and the operating system frees it when its holder ends, however it ends.
+
+use std::fmt;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use crate::Actor;
+use crate::error::EngineError;
+use crate::ports::{Database, DatabaseError, DatabaseErrorKind, Dialect, Purpose, Row, Value};
+
+/// Who takes the lock, for what, and how long they wait for the locks of others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// What the session calls itself while it holds the lock: others read it.
+    pub label: String,
+    /// How long one statement waits for a lock of another session.
+    pub lock_timeout: Duration,
+    /// How long the server keeps the transaction of a client that is silent; `None` for ever.
+    pub idle_timeout: Option<Duration>,
+}
+
+/// How long one statement waits for a lock by default. Every reader that comes meanwhile waits behind it, so it is as
+/// short as the application can do without noticing, and below PostgreSQL's `deadlock_timeout`: in a deadlock the
+/// rollback gives way.
+pub const LOCK_TIMEOUT: Duration = Duration::from_millis(100);
+/// How long the server keeps the locks of a client whose host has vanished.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// What the session's name begins with.
+const PREFIX: &str = "django-rollback: ";
+/// The longest `application_name` that PostgreSQL keeps.
+const LONGEST_LABEL: usize = 63;
+
+impl Claim {
+    /// The claim of this operation.
+    pub fn new(operation: &str, actor: &Actor, lock_timeout: Duration) -> Self {
+        let label = format!("{PREFIX}{operation} by {}@{}", actor.user, actor.host);
+        Self { label, lock_timeout, idle_timeout: Some(IDLE_TIMEOUT) }
+    }
+
+    /// The same for a session that holds the lock while another one works: it may be silent for as long as that takes.
+    pub fn for_another(self) -> Self {
+        Self { idle_timeout: None, ..self }
+    }
+}
+
+/// Who holds the lock.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Holder {
+    /// `rollback by deploy@web-1`; empty where that cannot be read.
+    pub what: String,
+    /// The process id of its session on the server.
+    pub pid: Option<i64>,
+    /// Since when, as the database's clock says it.
+    pub since: Option<String>,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.what.is_empty() { "another session" } else { &self.what })?;
+        if let Some(since) = &self.since {
+            write!(f, ", since {since}")?;
+        }
+        match self.pid {
+            Some(pid) => write!(f, " (pid {pid})"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A session that holds a lock that is needed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockingSession {
+    /// Its process id on the server.
+    pub pid: i64,
+    /// Its role.
+    pub user: String,
+    /// The age of its transaction, in seconds.
+    pub age: i64,
+    /// What it runs, or ran last, without the values in it.
+    pub query: String,
+}
+
+impl fmt::Display for BlockingSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { pid, user, age, query } = self;
+        write!(f, "pid {pid}, user {user}, for {age} s: {query}")
+    }
+}
+
+/// Sets how this transaction behaves. `client_connection_check_interval` is there from PostgreSQL 14 on, and works on
+/// Linux only; what is set to be more durable than `on` stays.
+pub(crate) fn mind_manners(database: &mut dyn Database, claim: &Claim) -> Result<(), DatabaseError> {
+    if database.dialect() == Dialect::Sqlite {
+        return Ok(());
+    }
+    let sql = "SELECT set_config('lock_timeout', $1, true), set_config('application_name', $2, true), \
+               set_config('idle_in_transaction_session_timeout', $3, true), \
+               set_config('tcp_keepalives_idle', '30', true), \
+               CASE current_setting('synchronous_commit') WHEN 'off' THEN set_config('synchronous_commit', 'on', true) END, \
+               (SELECT set_config(name, '500', true) FROM pg_settings \
+                WHERE name = 'client_connection_check_interval' AND version() LIKE '%linux%')";
+    let milliseconds = |length: Duration| Value::Text(length.as_millis().to_string());
+    let label = claim.label.chars().filter(char::is_ascii).take(LONGEST_LABEL).collect();
+    let idle = claim.idle_timeout.unwrap_or_default();
+    database.query(sql, &[milliseconds(claim.lock_timeout), Value::Text(label), milliseconds(idle)]).map(drop)
+}
+
+/// Takes the row, without waiting. Whether it was there: `flush` empties our tables with all others.
+pub(crate) fn take_row(database: &mut dyn Database) -> Result<bool, DatabaseError> {
+    let sql = match database.dialect() {
+        Dialect::Sqlite => "SELECT id FROM django_rollback_lock WHERE id = 1",
+        Dialect::Postgres => "SELECT id FROM django_rollback_lock WHERE id = 1 FOR UPDATE NOWAIT",
+    };
+    if !database.query(sql, &[])?.is_empty() {
+        return Ok(true);
+    }
+    // Whoever inserts the row holds it.
+    database.execute("INSERT INTO django_rollback_lock (id) VALUES (1) ON CONFLICT (id) DO NOTHING", &[])?;
+    Ok(!database.query(sql, &[])?.is_empty())
+}
+
+/// Keeps every other writer of `django_migrations` away, those without our app too: a `migrate` of theirs waits.
+pub(crate) fn lock_records(database: &mut dyn Database) -> Result<(), DatabaseError> {
+    match database.dialect() {
+        Dialect::Sqlite => Ok(()),
+        Dialect::Postgres => {
+            database.execute("LOCK TABLE django_migrations IN SHARE ROW EXCLUSIVE MODE", &[]).map(drop)
+        }
+    }
+}
+
+/// Takes all locks that the steps need, in one order, before the first step: then no step has to wait, and whoever
+/// waits for us waits once.
+pub(crate) fn lock_tables(database: &mut dyn Database, tables: &[String]) -> Result<(), DatabaseError> {
+    if database.dialect() == Dialect::Sqlite || tables.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<String> = tables.iter().map(|table| quoted(table)).collect();
+    let sql = format!("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", names.join(", "));
+    database.execute(&sql, &[]).map(drop)
+}
+
+/// A name as SQL.
+pub(crate) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// Who holds the row, as far as this role may know.
+pub(crate) fn holder(database: &mut dyn Database) -> Option<Holder> {
+    if database.dialect() == Dialect::Sqlite {
+        return None;
+    }
+    let sql = "SELECT coalesce(a.application_name, ''), a.pid, \
+               to_char(a.xact_start AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') \
+               FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid \
+               WHERE l.relation = 'django_rollback_lock'::regclass AND l.granted AND a.pid <> pg_backend_pid() \
+               AND l.mode = 'RowShareLock' ORDER BY a.xact_start LIMIT 1";
+    let row = database.query(sql, &[]).ok()?.into_iter().next()?;
+    let [Value::Text(name), Value::Int(pid), since] = <[Value; 3]>::try_from(row).ok()? else { return None };
+    let since = if let Value::Text(since) = since { Some(since) } else { None };
+    Some(Holder { what: name.strip_prefix(PREFIX).unwrap_or_default().to_owned(), pid: Some(pid), since })
+}
+
+/// The sessions that hold locks on these tables, the oldest first.
+pub(crate) fn blocking_sessions(database: &mut dyn Database, tables: &[String]) -> Vec<BlockingSession> {
+    if database.dialect() == Dialect::Sqlite {
+        return Vec::new();
+    }
+    let sql = "SELECT a.pid, coalesce(a.usename, '?'), \
+               extract(epoch FROM now() - coalesce(a.xact_start, a.query_start, now()))::bigint, coalesce(a.query, '?') \
+               FROM pg_stat_activity a WHERE a.pid <> pg_backend_pid() AND EXISTS ( \
+               SELECT FROM pg_locks l WHERE l.pid = a.pid AND l.granted AND l.relation IN ( \
+               SELECT to_regclass(quote_ident(name)) FROM regexp_split_to_table($1, E'\\n') AS name)) \
+               ORDER BY a.xact_start LIMIT 5";
+    let rows = database.query(sql, &[Value::Text(tables.join("\n"))]).unwrap_or_default();
+    rows.into_iter().filter_map(blocking_session).collect()
+}
+
+fn blocking_session(row: Row) -> Option<BlockingSession> {
+    match <[Value; 4]>::try_from(row).ok()? {
+        [Value::Int(pid), Value::Text(user), Value::Int(age), Value::Text(query)] => {
+            Some(BlockingSession { pid, user, age, query: without_values(&query) })
+        }
+        _ => None,
+    }
+}
+
+/// A query without the values in it, in one line and not too long: they are the contents of rows.
+fn without_values(query: &str) -> String {
+    const LONGEST: usize = 120;
+    let mut shown = String::new();
+    let mut characters = query.split_whitespace().flat_map(|word| word.chars().chain([' '])).peekable();
+    let mut before = ' ';
+    while let Some(character) = characters.next() {
+        let is_number =
+            character.is_ascii_digit() && !before.is_alphanumeric() && !matches!(before, '_' | '$');
+        if character == '\'' {
+            while characters.next().is_some_and(|next| next != '\'') {}
+            shown.push('?');
+        } else if is_number {
+            while characters.next_if(|next| next.is_alphanumeric() || *next == '.').is_some() {}
+            shown.push('?');
+        } else {
+            shown.push(character);
+        }
+        before = character;
+    }
+    let mut short: String = shown.trim().chars().take(LONGEST).collect();
+    if short.len() < shown.trim().len() {
+        short.push('…');
+    }
+    short
+}
+
+/// Locks the file, without waiting, and writes into it who holds it. A file that cannot be opened is no reason to stop:
+/// a database in the same folder cannot be written either, and says so itself.
+pub(crate) fn lock_file(path: &Path, claim: &Claim, now: &str) -> Result<Option<File>, Holder> {
+    let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+    let Ok(mut file) = opened else { return Ok(None) };
+    match file.try_lock() {
+        Ok(()) => {
+            let label = claim.label.strip_prefix(PREFIX).unwrap_or(&claim.label);
+            // Who holds it is a help to others, no more.
+            let _ = file.set_len(0).and_then(|()| writeln!(file, "{label}\n{now}"));
+            Ok(Some(file))
+        }
+        Err(TryLockError::WouldBlock) => Err(holder_of_file(&mut file)),
+        Err(TryLockError::Error(_)) => Ok(None),
+    }
+}
+
+fn holder_of_file(file: &mut File) -> Holder {
+    let mut text = String::new();
+    let _ = file.rewind().and_then(|()| file.read_to_string(&mut text));
+    let mut lines = text.lines().map(str::to_owned);
+    Holder { what: lines.next().unwrap_or_default(), pid: None, since: lines.next() }
+}
+
+/// The lock, held by a session of its own while another one works: a `migrate`, or a rollback in segments.
+pub struct Guard {
+    session: Option<Box<dyn Database>>,
+    _file: Option<File>,
+}
+
+impl Guard {
+    /// Takes the lock, without waiting.
+    pub fn take(database: &mut dyn Database, claim: &Claim) -> Result<Self, EngineError> {
+        let name = database.name();
+        let failed = |error| EngineError::Database { database: name.clone(), error };
+        let locked = |holder| EngineError::Locked { database: name.clone(), holder };
+        if database.dialect() == Dialect::Sqlite {
+            let now = database.query("SELECT strftime('%Y-%m-%dT%H:%M:%SZ', 'now')", &[]).map_err(failed)?;
+            let now = match now.first().and_then(|row| row.first()) {
+                Some(Value::Text(now)) => now.clone(),
+                _ => String::new(),
+            };
+            let path = database.lock_file();
+            let file = path.map(|path| lock_file(&path, claim, &now)).transpose();
+            let file = file.map_err(|holder| locked(Some(holder)))?.flatten();
+            return Ok(Self { session: None, _file: file });
+        }
+        let mut session = database.another().map_err(failed)?;
+        session.begin(Purpose::Records).map_err(failed)?;
+        let claim = claim.clone().for_another();
+        let taken = mind_manners(session.as_mut(), &claim).and_then(|()| take_row(session.as_mut()));
+        match taken {
+            Ok(true) => Ok(Self { session: Some(session), _file: None }),
+            Ok(false) => Err(locked(None)),
+            Err(error) if is_busy(error.kind) => Err(locked(holder(database))),
+            Err(error) => Err(failed(error)),
+        }
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if let Some(session) = &mut self.session {
+            // Its connection is closed with it: the server ends the transaction in any case.
+            let _ = session.rollback();
+        }
+    }
+}
+
+/// Whether the failure is another session's doing: then trying again may help.
+pub(crate) fn is_busy(kind: DatabaseErrorKind) -> bool {
+    kind == DatabaseErrorKind::Busy
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_not_shown() {
+        assert_eq!(
+            without_values("SELECT  *\nFROM a1 WHERE b = 'O''Hara' AND c > 12.5 AND d = $1 AND e_2 = -3"),
+            "SELECT * FROM a1 WHERE b = ?? AND c > ? AND d = $1 AND e_2 = -?"
+        );
+        assert_eq!(without_values(&"x".repeat(200)).chars().count(), 121);
+    }
+
+    #[test]
+    fn the_holder_of_a_file_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let actor = Actor { user: "deploy".to_owned(), host: "web-1".to_owned() };
+        let claim = Claim::new("rollback", &actor, LOCK_TIMEOUT);
+        let held = lock_file(&path, &claim, "2026-01-01T00:00:00Z").unwrap();
+        assert!(held.is_some());
+        let refused = lock_file(&path, &claim, "later").unwrap_err();
+        assert_eq!(refused.to_string(), "rollback by deploy@web-1, since 2026-01-01T00:00:00Z");
+        drop(held);
+        assert!(lock_file(&path, &claim, "later").unwrap().is_some());
+    }
+}

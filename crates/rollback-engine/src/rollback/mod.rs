@@ -1,0 +1,260 @@
+//! Going back: the plan of a rollback with all that speaks against it, and the one loop that carries it out.
+
+mod execute;
+pub mod open;
+mod survey;
+mod verify;
+
+use std::time::Duration;
+
+use rollback_core::plan::{self, Blocker, Plan, Situation, Warning, Way};
+use rollback_core::{
+    AppliedRow, AppliedSet, CommitId, Effects, MigrationFacts, MigrationId, MovedTag, ProjectFacts, Release,
+    Target, select,
+};
+
+pub use self::execute::{Order, execute};
+use self::open::Unfinished;
+use self::verify::Expected;
+use crate::error::EngineError;
+use crate::lock::LOCK_TIMEOUT;
+use crate::ports::{Database, Purpose, Runner};
+use crate::releases;
+use crate::store::{APP_LABEL, Operation, Store, StoredRelease};
+use crate::{Actor, VERSION};
+
+/// A plan with what it was made from: the same value is printed and carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prepared {
+    /// The release that is current now.
+    pub from: Release,
+    /// The release to go back to.
+    pub to: Release,
+    /// The releases that leave the list, newest first.
+    pub removed: Vec<Release>,
+    /// The steps, and what speaks against them.
+    pub plan: Plan,
+    /// The data that would be lost, in the order of the steps.
+    pub losses: Vec<Loss>,
+    /// The rollback that this one finishes, or that is in its way.
+    pub unfinished: Option<Unfinished>,
+    /// The rows that it was made from.
+    rows: Vec<AppliedRow>,
+    /// The id of the newest release when it was made.
+    newest: i64,
+    target_set: AppliedSet,
+    /// The tables that the steps lock, sorted.
+    tables: Vec<String>,
+    /// What the schema has to be at the end.
+    expected: Expected,
+}
+
+/// Data that a step drops.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// The migration whose undoing drops it.
+    pub migration: MigrationId,
+    /// The table.
+    pub table: String,
+    /// The column; none when the whole table goes.
+    pub column: Option<String>,
+    /// How many rows the table has, or how many of them have a value in the column.
+    pub rows: i64,
+    /// How many of these were written since the current release was saved; `None` where no column tells.
+    pub since: Option<i64>,
+}
+
+/// How a rollback behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Manners {
+    /// How long one statement waits for a lock of another session.
+    pub lock_timeout: Duration,
+    /// For how long in all it is tried again when other sessions are in the way.
+    pub wait: Duration,
+    /// Whether the schema at the end has to be the target's.
+    pub verify: bool,
+    /// How many rows and values may be lost; any number if none is given.
+    pub max_lost_rows: Option<i64>,
+}
+
+impl Default for Manners {
+    fn default() -> Self {
+        Self {
+            lock_timeout: LOCK_TIMEOUT,
+            wait: Duration::from_secs(60),
+            verify: true,
+            max_lost_rows: Some(0),
+        }
+    }
+}
+
+impl Prepared {
+    /// Whether neither a migration nor the list of releases would change.
+    pub fn is_empty(&self) -> bool {
+        self.plan.steps.is_empty() && self.removed.is_empty()
+    }
+
+    /// How many rows and values would be lost in all.
+    pub fn lost_rows(&self) -> i64 {
+        self.losses.iter().map(|loss| loss.rows).sum()
+    }
+
+    /// A hash of what the plan was made from. Two doors that see the same database see the same one.
+    pub fn fingerprint(&self) -> String {
+        let rows: Vec<String> = self.rows.iter().map(|row| format!("{} {}", row.id, row.migration)).collect();
+        rollback_core::stored::hash(&format!("{} {}\n{}", self.newest, self.to.commit, rows.join("\n")))
+    }
+
+    /// Whether the code of the project must run.
+    pub fn needs_code(&self) -> bool {
+        self.plan.steps.iter().any(|step| step.way == Way::Disk)
+    }
+}
+
+/// What a rollback came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RolledBack {
+    /// How the schema was held against the target's: `same`, `drift`, `no-schema` or `not-verified`.
+    pub verified: &'static str,
+    /// What the receivers of `post_migrate` could not do.
+    pub notes: Vec<String>,
+}
+
+/// Makes the plan back to the release that `target` names, and looks at the database for what speaks against it.
+/// Nothing is written, and no lock is taken.
+///
+/// `runner` is asked for the project's files; without it the plan rests on what the database remembers.
+pub fn prepare(
+    database: &mut dyn Database,
+    target: &Target,
+    mut runner: Option<&mut (dyn Runner + 'static)>,
+) -> Result<Prepared, EngineError> {
+    let project = runner.as_mut().map(|runner| runner.facts()).transpose().map_err(EngineError::project)?;
+    let mut store = Store::open(database)?;
+    let stored = store.releases()?;
+    let known: Vec<Release> = stored.iter().map(|stored| stored.release.clone()).collect();
+    let (to, moved) = select(target, &known)?;
+    let rows = store.applied_rows()?;
+    let remembered = store.remembered()?;
+    let place = known.iter().position(|release| release.id == to.id).unwrap_or_default();
+    let (mut plan, target_set) = plan_to(&mut store, &stored[place], project.as_ref(), &rows, &remembered)?;
+    let not_saved = not_saved(&mut store, &stored[0], &rows)?;
+    plan.warnings.splice(0..0, moved.as_ref().map(moved_tag).into_iter().chain(not_saved));
+    let mut prepared = Prepared {
+        from: known[0].clone(),
+        to: to.clone(),
+        removed: known[..place].to_vec(),
+        plan,
+        losses: Vec::new(),
+        unfinished: open::unfinished(&mut store)?,
+        rows,
+        newest: known[0].id,
+        target_set,
+        tables: Vec::new(),
+        expected: Expected::default(),
+    };
+    if prepared.plan.blockers.is_empty() && !prepared.is_empty() {
+        prepared.expected = verify::expected(&mut store, &stored[0], &stored[place], &prepared)?;
+        prepared.plan.warnings.extend(prepared.expected.warnings(&prepared.from, &prepared.to));
+        let effects = match runner {
+            Some(runner) if prepared.needs_code() => {
+                Some(Effects::of(&runner.effects(&prepared.plan).map_err(EngineError::project)?))
+            }
+            _ => None,
+        };
+        survey::survey(&mut store, &mut prepared, effects.as_ref(), project.as_ref())?;
+    }
+    Ok(prepared)
+}
+
+fn plan_to(
+    store: &mut Store<'_>,
+    stored: &StoredRelease,
+    project: Option<&ProjectFacts>,
+    rows: &[AppliedRow],
+    remembered: &[MigrationFacts],
+) -> Result<(Plan, AppliedSet), EngineError> {
+    match releases::applied_at(store, stored, rows, project)? {
+        Ok(target) => {
+            let situation =
+                Situation { now: rows, target: &target, on_disk: project, remembered, own_app: APP_LABEL };
+            Ok((plan::plan(&situation), target))
+        }
+        Err(uncertain) => {
+            let blockers = vec![Blocker::UncertainRelease { reason: uncertain.to_string() }];
+            Ok((Plan { blockers, ..Plan::default() }, AppliedSet::default()))
+        }
+    }
+}
+
+fn moved_tag(moved: &MovedTag) -> Warning {
+    let MovedTag { tag, saved, now } = moved;
+    let message = format!(
+        "tag {tag} was commit {} when its release was saved, and names {} in git now: the saved release counts",
+        saved.short(),
+        now.short()
+    );
+    Warning::MovedTag { message }
+}
+
+fn not_saved(
+    store: &mut Store<'_>,
+    current: &StoredRelease,
+    rows: &[AppliedRow],
+) -> Result<Option<Warning>, EngineError> {
+    let Some(saved) = releases::readable_set(store, current, rows)? else { return Ok(None) };
+    let now = AppliedSet::of_rows(rows);
+    let migrations: Vec<_> = now.minus(&saved).filter(|id| id.app != APP_LABEL).cloned().collect();
+    Ok((!migrations.is_empty()).then(|| Warning::NotSaved { migrations, current: current.release.label() }))
+}
+
+/// Writes into history that another door is asked to carry the plan out, and returns what tells it that it sees the
+/// same database: a copy has the same rows, but not this one.
+pub fn hand_over(
+    database: &mut dyn Database,
+    prepared: &Prepared,
+    actor: &Actor,
+) -> Result<String, EngineError> {
+    let mut store = Store::open(database)?;
+    let token = store.new_token()?;
+    let operation = Operation {
+        kind: "hand-over".to_owned(),
+        outcome: "done".to_owned(),
+        token: Some(token.clone()),
+        ..operation(prepared, actor)
+    };
+    store.begin(Purpose::Records)?;
+    let written = store.append_operation(&operation);
+    store.end(written).map(|_| token)
+}
+
+/// Whether history has the hand-over with this token, among the last operations.
+pub fn was_handed_over(database: &mut dyn Database, token: &str) -> Result<bool, EngineError> {
+    const LAST: u32 = 50;
+    let operations = Store::open(database)?.operations(LAST)?;
+    Ok(operations.iter().any(|recorded| recorded.operation.token.as_deref() == Some(token)))
+}
+
+fn operation(prepared: &Prepared, actor: &Actor) -> Operation {
+    let removed: Vec<CommitId> = prepared.removed.iter().map(|release| release.commit.clone()).collect();
+    Operation {
+        kind: "rollback".to_owned(),
+        outcome: "running".to_owned(),
+        from: Some(prepared.from.commit.clone()),
+        to: Some(prepared.to.commit.clone()),
+        tags: prepared.to.tags.clone(),
+        from_set: None,
+        to_set: None,
+        steps: prepared.plan.steps.iter().map(|step| step.migration.to_string()).collect(),
+        steps_done: 0,
+        releases_removed: removed,
+        failed_step: None,
+        step_begun: false,
+        verified: None,
+        lost_rows: Some(prepared.lost_rows()).filter(|rows| *rows > 0),
+        token: None,
+        user: actor.user.clone(),
+        host: actor.host.clone(),
+        version: VERSION.to_owned(),
+    }
+}

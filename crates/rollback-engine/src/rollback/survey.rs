@@ -1,0 +1,338 @@
+//! Looking before the first lock: what would be lost, and what the database would refuse on the way.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rollback_core::effect::{Drop, Requirement, Rule};
+use rollback_core::plan::{Blocker, Unfit, Warning, Way};
+use rollback_core::{Effects, MigrationId, ProjectFacts};
+
+use super::{Loss, Prepared};
+use crate::error::EngineError;
+use crate::lock::quoted;
+use crate::ports::{Database, DatabaseError, Dialect, Row, Value};
+use crate::store::Store;
+
+type Result<T> = std::result::Result<T, EngineError>;
+
+/// Adds to the plan what the database itself has to say.
+pub(super) fn survey(
+    store: &mut Store<'_>,
+    prepared: &mut Prepared,
+    effects: Option<&Effects>,
+    project: Option<&ProjectFacts>,
+) -> Result<()> {
+    let name = store.name();
+    let checked = |error: DatabaseError| EngineError::Database { database: name.clone(), error };
+    let mut survey = Survey { database: store.database(), columns: BTreeMap::new() };
+    prepared.plan.blockers.extend(survey.read_only().map_err(checked)?);
+    if survey.database.is_pooled().map_err(checked)? == Some(true) {
+        prepared.plan.warnings.push(Warning::Pooler);
+    }
+    let Some(effects) = effects else {
+        if prepared.needs_code() {
+            prepared.plan.warnings.push(Warning::LossesUnknown);
+        }
+        return Ok(());
+    };
+    survey.columns = survey.all_columns().map_err(checked)?;
+    prepared.tables =
+        effects.tables.iter().filter(|table| survey.columns.contains_key(*table)).cloned().collect();
+    prepared.losses = survey.losses(&effects.drops, &prepared.from.saved_at).map_err(checked)?;
+    let tables = prepared.tables.clone();
+    prepared.plan.blockers.extend(survey.owners(&tables).map_err(checked)?);
+    for requirement in &effects.requirements {
+        match survey.unfit(requirement).map_err(checked)? {
+            Some(unfit) if requirement.after_code => prepared.plan.warnings.push(Warning::MayNotFit(unfit)),
+            Some(unfit) => prepared.plan.blockers.push(Blocker::Unfit(unfit)),
+            None => {}
+        }
+    }
+    let custom = CustomSql::of(prepared, project);
+    for drop in &effects.drops {
+        let objects = survey.dependants(drop).map_err(checked)?;
+        let foreign = objects.into_iter().filter(|object| {
+            prepared.expected.is_drift(&object.kind, &object.name) || !custom.may_drop(&object.name)
+        });
+        let objects: Vec<String> = foreign.map(|object| format!("{} {}", object.kind, object.name)).collect();
+        if !objects.is_empty() {
+            prepared.plan.blockers.push(Blocker::Dependants { table: drop.table.clone(), objects });
+        }
+    }
+    prepared.plan.blockers.extend(survey.too_many_locks(&tables).map_err(checked)?);
+    Ok(())
+}
+
+/// How many rows and values would be lost as of now; no more are counted than it takes to know that the limit is passed.
+pub(super) fn lost_rows_now(store: &mut Store<'_>, losses: &[Loss], limit: i64) -> Result<i64> {
+    let name = store.name();
+    let mut lost = 0;
+    for loss in losses {
+        let most = limit.saturating_sub(lost).saturating_add(1);
+        let counted = count(store.database(), &loss.table, loss.column.as_deref(), None, Some(most));
+        lost += counted.map_err(|error| EngineError::Database { database: name.clone(), error })?;
+        if lost > limit {
+            break;
+        }
+    }
+    Ok(lost)
+}
+
+/// What the project's own code and SQL in the plan may do to objects that no operation of Django knows.
+struct CustomSql {
+    /// Some of it is code, which may do anything.
+    has_code: bool,
+    /// The SQL in it, in lower case.
+    sql: String,
+}
+
+impl CustomSql {
+    fn of(prepared: &Prepared, project: Option<&ProjectFacts>) -> Self {
+        let undone: BTreeSet<&MigrationId> = prepared
+            .plan
+            .steps
+            .iter()
+            .filter(|step| step.way == Way::Disk)
+            .map(|step| &step.migration)
+            .collect();
+        let facts = project.map_or(&[][..], |project| &project.migrations);
+        let custom = facts.iter().filter(|fact| undone.contains(&fact.id)).flat_map(|fact| &fact.custom);
+        let (mut has_code, mut sql) = (false, String::new());
+        for operation in custom {
+            match &operation.sql {
+                Some(text) => sql.push_str(&text.to_lowercase()),
+                None => has_code = true,
+            }
+        }
+        Self { has_code, sql }
+    }
+
+    fn may_drop(&self, name: &str) -> bool {
+        self.has_code || self.sql.contains(&name.to_lowercase())
+    }
+}
+
+/// Something that would go with what is dropped.
+struct Dependant {
+    kind: String,
+    name: String,
+}
+
+struct Survey<'d> {
+    database: &'d mut dyn Database,
+    /// The columns of every table that is there.
+    columns: BTreeMap<String, BTreeSet<String>>,
+}
+
+type Asked<T> = std::result::Result<T, DatabaseError>;
+
+impl Survey<'_> {
+    fn is_postgres(&self) -> bool {
+        self.database.dialect() == Dialect::Postgres
+    }
+
+    fn read_only(&mut self) -> Asked<Option<Blocker>> {
+        if !self.is_postgres() {
+            return Ok(None);
+        }
+        let sql = "SELECT CASE WHEN pg_is_in_recovery() THEN 'it is a replica' \
+                   WHEN current_setting('transaction_read_only')::bool THEN 'it is set to read-only transactions' END";
+        let rows = self.database.query(sql, &[])?;
+        Ok(text(rows.first()).map(|reason| Blocker::ReadOnly { reason }))
+    }
+
+    fn all_columns(&mut self) -> Asked<BTreeMap<String, BTreeSet<String>>> {
+        let sql = if self.is_postgres() {
+            "SELECT relname::text, attname::text FROM pg_class \
+             LEFT JOIN pg_attribute ON attrelid = pg_class.oid AND attnum > 0 AND NOT attisdropped \
+             WHERE relkind IN ('r', 'p', 'f') AND pg_table_is_visible(pg_class.oid) AND relnamespace IN \
+             (SELECT oid FROM pg_namespace WHERE nspname = ANY (current_schemas(false)))"
+        } else {
+            "SELECT m.name, c.name FROM sqlite_master m JOIN pragma_table_xinfo(m.name) c WHERE m.type = 'table'"
+        };
+        let mut columns: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for row in self.database.query(sql, &[])? {
+            if let [Value::Text(table), column] = &row[..] {
+                let known = columns.entry(table.clone()).or_default();
+                known.extend(text(Some(&vec![column.clone()])));
+            }
+        }
+        Ok(columns)
+    }
+
+    fn has(&self, table: &str, column: &str) -> bool {
+        self.columns.get(table).is_some_and(|columns| columns.contains(column))
+    }
+
+    fn losses(&mut self, drops: &[Drop], saved_at: &str) -> Asked<Vec<Loss>> {
+        let mut losses = Vec::new();
+        for Drop { migration, table, column, written_at } in drops {
+            let is_there =
+                column.as_ref().map_or(self.columns.contains_key(table), |column| self.has(table, column));
+            if !is_there {
+                continue;
+            }
+            let rows = count(self.database, table, column.as_deref(), None, None)?;
+            if rows == 0 {
+                continue;
+            }
+            let written_at = written_at.as_ref().filter(|written_at| self.has(table, written_at));
+            let since = match written_at {
+                Some(written_at) => {
+                    Some(count(self.database, table, column.as_deref(), Some((written_at, saved_at)), None)?)
+                }
+                None => None,
+            };
+            losses.push(Loss {
+                migration: migration.clone(),
+                table: table.clone(),
+                column: column.clone(),
+                rows,
+                since,
+            });
+        }
+        Ok(losses)
+    }
+
+    fn owners(&mut self, tables: &[String]) -> Asked<Option<Blocker>> {
+        if !self.is_postgres() || tables.is_empty() {
+            return Ok(None);
+        }
+        let sql = "SELECT current_user::text, relname::text, pg_get_userbyid(relowner)::text FROM pg_class \
+                   WHERE oid IN (SELECT to_regclass(quote_ident(name)) FROM regexp_split_to_table($1, E'\\n') AS name) \
+                   AND NOT pg_has_role(relowner, 'USAGE') ORDER BY relname";
+        let rows = self.database.query(sql, &[Value::Text(tables.join("\n"))])?;
+        let mut role = String::new();
+        let mut foreign = Vec::new();
+        for row in rows {
+            if let [Value::Text(user), Value::Text(table), Value::Text(owner)] = &row[..] {
+                role.clone_from(user);
+                foreign.push((table.clone(), owner.clone()));
+            }
+        }
+        Ok((!foreign.is_empty()).then_some(Blocker::NotOwner { role, tables: foreign }))
+    }
+
+    /// The rows that do not fit. What SQLite does not enforce, fits.
+    fn unfit(&mut self, requirement: &Requirement) -> Asked<Option<Unfit>> {
+        let Requirement { migration, table, columns, rule, .. } = requirement;
+        if !self.columns.contains_key(table) || !columns.iter().all(|column| self.has(table, column)) {
+            return Ok(None);
+        }
+        let names: Vec<String> = columns.iter().map(|column| quoted(column)).collect();
+        let column = names.first().map(String::as_str).unwrap_or_default();
+        let table_name = quoted(table);
+        let condition = match rule {
+            None => "1 = 1".to_owned(),
+            Some(Rule::NotNull) => format!("{column} IS NULL"),
+            Some(Rule::Unique) => {
+                let present: Vec<String> = names.iter().map(|name| format!("{name} IS NOT NULL")).collect();
+                let (list, present) = (names.join(", "), present.join(" AND "));
+                format!(
+                    "{present} AND ({list}) IN \
+                     (SELECT {list} FROM {table_name} WHERE {present} GROUP BY {list} HAVING count(*) > 1)"
+                )
+            }
+            Some(_) if !self.is_postgres() => return Ok(None),
+            Some(Rule::Length { most }) => format!("char_length({column}::text) > {most}"),
+            Some(Rule::Range { least, greatest }) => format!("{column} NOT BETWEEN {least} AND {greatest}"),
+            Some(Rule::Digits { most }) => format!("abs({column}) >= 1e{most}"),
+        };
+        let rows =
+            self.database.query(&format!("SELECT count(*) FROM {table_name} WHERE {condition}"), &[])?;
+        let rows = number(rows.first());
+        Ok((rows > 0).then(|| Unfit {
+            migration: migration.clone(),
+            table: table.clone(),
+            columns: columns.clone(),
+            rule: rule.clone(),
+            rows,
+        }))
+    }
+
+    /// What `DROP … CASCADE` would take along: views on the table or the column, and references from other tables.
+    fn dependants(&mut self, drop: &Drop) -> Asked<Vec<Dependant>> {
+        if !self.is_postgres() || !self.columns.contains_key(&drop.table) {
+            return Ok(Vec::new());
+        }
+        let sql = "SELECT DISTINCT CASE view.relkind WHEN 'm' THEN 'materialized view' ELSE 'view' END, \
+                   view.relname::text \
+                   FROM pg_depend \
+                   JOIN pg_rewrite ON pg_rewrite.oid = objid AND classid = 'pg_rewrite'::regclass \
+                   JOIN pg_class view ON view.oid = ev_class \
+                   WHERE refclassid = 'pg_class'::regclass AND refobjid = to_regclass(quote_ident($1)) \
+                   AND view.oid <> refobjid AND ($2::text IS NULL OR refobjsubid IN \
+                   (SELECT attnum FROM pg_attribute WHERE attrelid = refobjid AND attname = $3::text)) ORDER BY 2";
+        let column = drop.column.clone().map_or(Value::Null, Value::Text);
+        let rows = self.database.query(sql, &[Value::Text(drop.table.clone()), column.clone(), column])?;
+        let dependant = |row: Row| match <[Value; 2]>::try_from(row).ok()? {
+            [Value::Text(kind), Value::Text(name)] => Some(Dependant { kind, name }),
+            _ => None,
+        };
+        Ok(rows.into_iter().filter_map(dependant).collect())
+    }
+
+    fn too_many_locks(&mut self, tables: &[String]) -> Asked<Option<Blocker>> {
+        if !self.is_postgres() || tables.is_empty() {
+            return Ok(None);
+        }
+        let sql = "WITH tables AS (SELECT to_regclass(quote_ident(name))::oid AS oid \
+                   FROM regexp_split_to_table($1, E'\\n') AS name) \
+                   SELECT (SELECT count(*) FROM tables) \
+                   + (SELECT count(*) FROM pg_index WHERE indrelid IN (SELECT oid FROM tables)) \
+                   + (SELECT 2 * count(*) FROM pg_class WHERE oid IN (SELECT oid FROM tables) AND reltoastrelid <> 0) \
+                   + (SELECT count(*) FROM pg_depend WHERE refobjid IN (SELECT oid FROM tables) \
+                      AND classid = 'pg_class'::regclass AND deptype IN ('a', 'i')), \
+                   current_setting('max_locks_per_transaction')::bigint * \
+                   (current_setting('max_connections')::bigint + current_setting('max_prepared_transactions')::bigint)";
+        let rows = self.database.query(sql, &[Value::Text(tables.join("\n"))])?;
+        match rows.first().map(Vec::as_slice) {
+            Some([Value::Int(needed), Value::Int(room)]) if needed * 2 > *room => {
+                Ok(Some(Blocker::TooManyLocks { needed: *needed, room: *room }))
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+/// Counts the rows of a table, or the values in a column: all, or those written since a time, or no more than `most`.
+fn count(
+    database: &mut dyn Database,
+    table: &str,
+    column: Option<&str>,
+    since: Option<(&String, &str)>,
+    most: Option<i64>,
+) -> Asked<i64> {
+    let mut conditions = vec!["1 = 1".to_owned()];
+    conditions.extend(column.map(|column| format!("{} IS NOT NULL", quoted(column))));
+    let mut params = Vec::new();
+    if let Some((written_at, time)) = since {
+        let written_at = quoted(written_at);
+        conditions.push(match database.dialect() {
+            Dialect::Sqlite => format!("{written_at} > strftime('%Y-%m-%d %H:%M:%f', $1)"),
+            Dialect::Postgres => format!("{written_at} > $1::text::timestamptz"),
+        });
+        params.push(Value::Text(time.to_owned()));
+    }
+    let (table, conditions) = (quoted(table), conditions.join(" AND "));
+    let sql = match most {
+        Some(most) => {
+            format!("SELECT count(*) FROM (SELECT 1 FROM {table} WHERE {conditions} LIMIT {most}) AS counted")
+        }
+        None => format!("SELECT count(*) FROM {table} WHERE {conditions}"),
+    };
+    Ok(number(database.query(&sql, &params)?.first()))
+}
+
+fn number(row: Option<&Row>) -> i64 {
+    match row.and_then(|row| row.first()) {
+        Some(Value::Int(number)) => *number,
+        _ => 0,
+    }
+}
+
+fn text(row: Option<&Row>) -> Option<String> {
+    match row.and_then(|row| row.first()) {
+        Some(Value::Text(text)) => Some(text.clone()),
+        _ => None,
+    }
+}

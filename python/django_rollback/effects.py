@@ -1,0 +1,288 @@
+"""What undoing migrations does to the database, read off Django's operations before anything runs.
+
+An operation is held against the states before and after it: what only the state after has will be dropped. Names are
+those that tables and columns have at that moment of the way back; the engine follows them through renames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from django.conf import settings
+from django.db.backends.utils import strip_quotes, truncate_name
+from django.db.migrations import operations as ops
+from django.db.migrations.migration import Migration
+from django.db.migrations.utils import resolve_relation
+from django.db.models import DateTimeField, DecimalField, Field, UniqueConstraint
+
+Effect = dict[str, Any]
+# What an integer column of PostgreSQL holds; SQLite's hold anything.
+LIMITS = {"smallint": (-(2**15), 2**15 - 1), "integer": (-(2**31), 2**31 - 1)}
+
+DATABASE_OPTIONS = (
+    "constraints",
+    "db_table",
+    "db_table_comment",
+    "index_together",
+    "indexes",
+    "order_with_respect_to",
+    "unique_together",
+)
+
+
+def effects_of_undoing(migration: Migration, before: Any, connection: Any) -> list[Effect]:
+    """The effects of undoing one migration, in order; ``before`` is the state before it, and is moved past it."""
+    found: list[list[Effect]] = []
+    for operation in migration.operations:
+        reader = _Reader(migration.app_label, connection)
+        found.append(reader.effects(operation, before))
+        operation.state_forwards(migration.app_label, before)
+    key = [migration.app_label, migration.name]
+    return [{"migration": key, **effect} for effects in reversed(found) for effect in effects]
+
+
+class _Reader:
+    def __init__(self, app_label: str, connection: Any):
+        self.app_label = app_label
+        self.connection = connection
+
+    def effects(self, operation: Any, before: Any) -> list[Effect]:
+        if isinstance(operation, ops.SeparateDatabaseAndState):
+            state = before.clone()
+            parts = []
+            for inner in operation.database_operations:
+                parts.append(self.effects(inner, state))
+                inner.state_forwards(self.app_label, state)
+            return [effect for part in reversed(parts) for effect in part]
+        if runs_custom_code(operation):
+            return [{"kind": "run-code"}]
+        if not operation.reduces_to_sql or isinstance(operation, (ops.RunPython, ops.RunSQL)):
+            return []
+        after = before.clone()
+        operation.state_forwards(self.app_label, after)
+        if isinstance(operation, ops.RenameModel):
+            return list(self._rename_model(operation, before, after))
+        if isinstance(operation, ops.RenameField):
+            return list(self._rename_field(operation, before, after))
+        return list(self._difference(before, after))
+
+    def _difference(self, before: Any, after: Any) -> Iterator[Effect]:
+        for key in sorted(before.models.keys() | after.models.keys()):
+            old, new = before.models.get(key), after.models.get(key)
+            if old is new or not self._has_table(new or old) or (old and new and _is_same(old, new)):
+                continue
+            if old is None:
+                yield from self._dropped(new, after)
+            elif new is None:
+                yield from self._created(old, before)
+            else:
+                yield from self._altered(old, new, before, after)
+
+    def _has_table(self, model: Any) -> bool:
+        options = model.options
+        if options.get("proxy") or not options.get("managed", True):
+            return False
+        swapped = getattr(settings, options["swappable"], None) if options.get("swappable") else None
+        return swapped is None or swapped.lower() == f"{model.app_label}.{model.name_lower}"
+
+    def _dropped(self, model: Any, state: Any) -> Iterator[Effect]:
+        for field in self._many_to_many(model):
+            yield from self._dropped_many_to_many(model, field, state)
+        yield {"kind": "drop-table", "table": self._table(model), "written_at": self._written_at(model)}
+        yield from self._referred(model, self._columns(model).values(), state)
+
+    def _created(self, model: Any, state: Any) -> Iterator[Effect]:
+        yield {"kind": "create-table", "table": self._table(model)}
+        yield from self._referred(model, self._columns(model).values(), state)
+
+    def _dropped_many_to_many(self, model: Any, field: Any, state: Any) -> Iterator[Effect]:
+        yield {"kind": "drop-table", "table": self._join_table(model, field)}
+        yield {"kind": "alter", "table": self._table(model)}
+        yield from self._referred(model, [field], state)
+
+    def _altered(self, old: Any, new: Any, before: Any, after: Any) -> Iterator[Effect]:
+        table, old_table = self._table(new), self._table(old)
+        if table != old_table:
+            yield {"kind": "rename-table", "table": table, "to": old_table}
+            table = old_table
+        yield {"kind": "alter", "table": table}
+        yield from self._altered_many_to_many(old, new, before, after)
+        old_fields, new_fields = self._columns(old), self._columns(new)
+        for name in new_fields.keys() - old_fields.keys():
+            column = new_fields[name].column
+            yield {
+                "kind": "drop-column",
+                "table": table,
+                "column": column,
+                "written_at": self._written_at(new, except_for=column),
+            }
+            yield from self._referred(new, [new_fields[name]], after)
+        for name in old_fields.keys() - new_fields.keys():
+            field = old_fields[name]
+            yield {
+                "kind": "create-column",
+                "table": table,
+                "column": field.column,
+                "needs_empty": not field.null and not field.primary_key and not self._is_filled(field),
+            }
+            yield from self._referred(old, [field], before)
+        for name in old_fields.keys() & new_fields.keys():
+            yield from self._altered_field(table, old, old_fields[name], new_fields[name], before, after)
+        for columns in self._unique_sets(old) - self._unique_sets(new):
+            yield {"kind": "require", "table": table, "columns": list(columns), "rule": "unique"}
+
+    def _altered_many_to_many(self, old: Any, new: Any, before: Any, after: Any) -> Iterator[Effect]:
+        old_joins = {self._join_table(old, field): field for field in self._many_to_many(old)}
+        new_joins = {self._join_table(new, field): field for field in self._many_to_many(new)}
+        for join, field in new_joins.items():
+            if join not in old_joins:
+                yield from self._dropped_many_to_many(new, field, after)
+        for join, field in old_joins.items():
+            if join not in new_joins:
+                yield {"kind": "create-table", "table": join}
+                yield from self._referred(old, [field], before)
+
+    def _altered_field(
+        self, table: str, model: Any, old: Field[Any, Any], new: Field[Any, Any], before: Any, after: Any
+    ) -> Iterator[Effect]:
+        if old.column != new.column:
+            yield {"kind": "rename-column", "table": table, "column": new.column, "to": old.column}
+        if old.remote_field or new.remote_field:
+            yield from self._referred(model, [new], after)
+            yield from self._referred(model, [old], before)
+        require = {"kind": "require", "table": table, "columns": [old.column]}
+        if new.null and not old.null and not self._fills_nulls(old, new):
+            yield {**require, "rule": "not-null"}
+        if old.unique and not new.unique and not old.primary_key:
+            yield {**require, "rule": "unique"}
+        if not (old.remote_field or new.remote_field):
+            yield from ({**require, **rule} for rule in self._narrower(old, new))
+
+    def _narrower(self, old: Field[Any, Any], new: Field[Any, Any]) -> Iterator[Effect]:
+        """What the older type asks of values of the newer one, where both hold the same kind of value."""
+        types = old.db_type(self.connection) or "", new.db_type(self.connection) or ""
+        if types[0] == types[1]:
+            return
+        length = old.max_length
+        if types[0].startswith(("varchar", "char")) and length and types[1].startswith(("varchar", "char", "text")):
+            if new.max_length is None or new.max_length > length or types[1] == "text":
+                yield {"rule": "length", "most": length}
+        elif types[0] in LIMITS and types[1] in ("integer", "bigint"):
+            yield dict(zip(("rule", "least", "greatest"), ("range", *LIMITS[types[0]]), strict=True))
+        elif isinstance(old, DecimalField) and isinstance(new, DecimalField) and old.max_digits is not None:
+            yield {"rule": "digits", "most": old.max_digits - (old.decimal_places or 0)}
+
+    def _rename_model(self, operation: Any, before: Any, after: Any) -> Iterator[Effect]:
+        old = before.models[self.app_label, operation.old_name_lower]
+        new = after.models[self.app_label, operation.new_name_lower]
+        if self._has_table(new) and self._table(old) != self._table(new):
+            yield {"kind": "rename-table", "table": self._table(new), "to": self._table(old)}
+            for old_field, new_field in zip(self._many_to_many(old), self._many_to_many(new), strict=True):
+                joins = {"table": self._join_table(new, new_field), "to": self._join_table(old, old_field)}
+                yield {"kind": "rename-table", **joins}
+        for key, model in after.models.items():
+            if model is not before.models.get(key) and key != (self.app_label, operation.new_name_lower):
+                yield {"kind": "alter", "table": self._table(model)}
+
+    def _rename_field(self, operation: Any, before: Any, after: Any) -> Iterator[Effect]:
+        key = self.app_label, operation.model_name_lower
+        old, new = before.models[key], after.models[key]
+        if not self._has_table(new):
+            return
+        table = self._table(new)
+        old_fields, new_fields = self._columns(old), self._columns(new)
+        if operation.old_name in old_fields:
+            names = {"column": new_fields[operation.new_name].column, "to": old_fields[operation.old_name].column}
+            yield {"kind": "rename-column", "table": table, **names}
+            return
+        for old_field, new_field in zip(self._many_to_many(old), self._many_to_many(new), strict=True):
+            joins = {"table": self._join_table(new, new_field), "to": self._join_table(old, old_field)}
+            if joins["table"] != joins["to"]:
+                yield {"kind": "rename-table", **joins}
+
+    def _referred(self, model: Any, fields: Iterable[Any], state: Any) -> Iterator[Effect]:
+        """Tables that a foreign key refers to: adding it or dropping it locks them, too."""
+        for field in fields:
+            if not field.remote_field or not getattr(field, "db_constraint", True):
+                continue
+            key = resolve_relation(field.remote_field.model, model.app_label, model.name_lower)
+            if key in state.models and key != (model.app_label, model.name_lower):
+                yield {"kind": "alter", "table": self._table(state.models[key])}
+
+    def _table(self, model: Any) -> str:
+        name = model.options.get("db_table") or f"{model.app_label}_{model.name_lower}"
+        return strip_quotes(truncate_name(name, self.connection.ops.max_name_length()))
+
+    def _columns(self, model: Any) -> dict[str, Field[Any, Any]]:
+        """The fields that are columns, each with its name and its column set."""
+        bound = {}
+        for name, field in model.fields.items():
+            if not field.many_to_many:
+                bound[name] = field.clone()
+                bound[name].set_attributes_from_name(name)
+        return {name: field for name, field in bound.items() if field.column is not None}
+
+    def _many_to_many(self, model: Any) -> list[Any]:
+        """The many-to-many fields whose join tables Django makes by itself."""
+        bound = []
+        for name, field in model.fields.items():
+            if field.many_to_many and field.remote_field.through is None:
+                field = field.clone()
+                field.set_attributes_from_name(name)
+                bound.append(field)
+        return bound
+
+    def _join_table(self, model: Any, field: Any) -> str:
+        name = field.db_table or f"{strip_quotes(self._table(model))}_{field.name}"
+        return strip_quotes(truncate_name(name, self.connection.ops.max_name_length()))
+
+    def _written_at(self, model: Any, except_for: str | None = None) -> str | None:
+        """A column with the time of the last change of a row, or else of its creation."""
+        times = [field for field in self._columns(model).values() if isinstance(field, DateTimeField)]
+        changed = [field.column for field in times if field.auto_now and field.column != except_for]
+        created = [field.column for field in times if field.auto_now_add and field.column != except_for]
+        return next(iter(changed + created), None)
+
+    def _default(self, field: Any) -> Any:
+        if getattr(field, "generated", False):
+            return "computed"
+        return type(self.connection.schema_editor())._effective_default(field)
+
+    def _is_filled(self, field: Any) -> bool:
+        has_database_default = getattr(field, "has_db_default", lambda: False)()
+        return has_database_default or self._default(field) is not None
+
+    def _fills_nulls(self, old: Any, new: Any) -> bool:
+        """Whether Django puts a default where there is NULL when it takes the older field back."""
+        default = self._default(old)
+        if getattr(old, "has_db_default", lambda: False)():
+            return True
+        return default is not None and (self.connection.vendor == "sqlite" or default != self._default(new))
+
+    def _unique_sets(self, model: Any) -> set[tuple[str, ...]]:
+        columns = self._columns(model)
+        sets = [tuple(names) for names in model.options.get("unique_together") or ()]
+        for constraint in model.options.get("constraints") or ():
+            if isinstance(constraint, UniqueConstraint) and constraint.fields and constraint.condition is None:
+                sets.append(tuple(constraint.fields))
+        known = [names for names in sets if all(name in columns for name in names)]
+        return {tuple(columns[name].column for name in names) for names in known}
+
+
+def _is_same(old: Any, new: Any) -> bool:
+    """Whether two states of a model ask for the same table."""
+    return (
+        old.fields.keys() == new.fields.keys()
+        and all(old.fields[name] is new.fields[name] for name in new.fields)
+        and all(old.options.get(name) == new.options.get(name) for name in DATABASE_OPTIONS)
+    )
+
+
+def runs_custom_code(operation: Any) -> bool:
+    """Whether undoing the operation runs code of the project, or SQL of its own."""
+    if isinstance(operation, ops.RunPython):
+        return operation.reverse_code not in (None, ops.RunPython.noop)
+    if isinstance(operation, ops.RunSQL):
+        return bool(operation.reverse_sql)
+    return not type(operation).__module__.startswith(("django.db.migrations.", "django.contrib."))
