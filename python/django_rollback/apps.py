@@ -10,10 +10,14 @@ class DjangoRollbackConfig(AppConfig):
 
     def ready(self) -> None:
         from django.core import checks
+        from django.db.models.signals import post_migrate, pre_migrate
 
         from . import checks as our_checks
+        from . import guard
 
         checks.register(our_checks.check_settings)
         checks.register(our_checks.check_engine)
         checks.register(our_checks.check_databases, checks.Tags.database)
         checks.register(our_checks.check_commit, deploy=True)
+        pre_migrate.connect(guard.before_migrate, sender=self)
+        post_migrate.connect(guard.after_migrate, sender=self)

@@ -26,6 +26,7 @@ from django.db.transaction import TransactionManagementError
 from django.utils.functional import SimpleLazyObject
 from django.utils.module_loading import module_has_submodule
 
+from . import guard
 from .effects import effects_of_undoing, runs_custom_code
 from .states import LazyState
 
@@ -102,14 +103,15 @@ class Runner:
         for app_config in apps.get_app_configs():
             if module_has_submodule(app_config.module, "management"):
                 import_module(".management", app_config.name)
-        emit_pre_migrate_signal(
-            self.door.verbosity,
-            False,
-            self.connection.alias,
-            stdout=sys.stderr,
-            apps=SimpleLazyObject(lambda: state.apps),
-            plan=self.plan,
-        )
+        with guard.suspended():
+            emit_pre_migrate_signal(
+                self.door.verbosity,
+                False,
+                self.connection.alias,
+                stdout=sys.stderr,
+                apps=SimpleLazyObject(lambda: state.apps),
+                plan=self.plan,
+            )
 
     @interruptible
     def undo(self, app: str, name: str) -> None:
@@ -151,7 +153,7 @@ class Runner:
         state.clear_delayed_apps_cache()
         _render_real_apps_again(state)
         try:
-            with transaction.atomic(using=self.connection.alias):
+            with guard.suspended(), transaction.atomic(using=self.connection.alias):
                 emit_post_migrate_signal(
                     self.door.verbosity,
                     False,

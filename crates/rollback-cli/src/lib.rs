@@ -12,6 +12,7 @@ mod table;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use rollback_engine::Actor;
 use rollback_engine::ports::{Database, Repository, RepositoryError, Runner};
 
 use crate::args::Arguments;
@@ -80,6 +81,15 @@ pub struct Session {
     pub database: Box<dyn Database>,
     /// Django's executor.
     pub runner: Option<Box<dyn Runner>>,
+}
+
+/// Who runs this process, for history and for whoever waits.
+pub fn actor() -> Actor {
+    let unknown = || "unknown".to_owned();
+    Actor {
+        user: whoami::username().unwrap_or_else(|_| unknown()),
+        host: whoami::hostname().unwrap_or_else(|_| unknown()),
+    }
 }
 
 /// How a command ended. The numbers are the exit codes of both doors.

@@ -155,6 +155,14 @@ pub enum EngineError {
         /// How many there are.
         total: usize,
     },
+    /// The plan of a `migrate` counts on what is not so any more.
+    #[error("the plan of this migrate is stale: meanwhile {migration} was {}", if *is_applied { "applied" } else { "undone" })]
+    StaleMigrate {
+        /// The first migration that is not as the plan has it.
+        migration: MigrationId,
+        /// Whether it is applied now.
+        is_applied: bool,
+    },
     /// There is nothing to resume or to abort.
     #[error("no rollback has stopped part-way")]
     NothingOpen,
@@ -305,6 +313,9 @@ impl EngineError {
             Self::Open { .. } => {
                 "`rollback --resume` finishes it, `rollback --abort` leaves the database where it is and says what that \
                  means"
+            }
+            Self::StaleMigrate { .. } => {
+                "nothing was changed: is this the code that is meant to run now? Then run `manage.py migrate` again"
             }
             Self::NothingOpen => "`history` shows what was done",
             Self::WrongResult { .. } => {

@@ -7,6 +7,7 @@
 pub mod catalogue;
 pub mod error;
 pub mod lock;
+pub mod migrate;
 pub mod ports;
 pub mod releases;
 pub mod rollback;

@@ -554,6 +554,12 @@ impl<'d> Store<'d> {
     }
 }
 
+/// What is applied, whether or not our own tables are there.
+pub(crate) fn applied(database: &mut dyn Database) -> Result<AppliedSet> {
+    let rows = Store { database, file: None }.applied_rows()?;
+    Ok(AppliedSet::of_rows(&rows))
+}
+
 /// A release to write.
 #[derive(Clone, Debug)]
 pub struct NewRelease<'a> {

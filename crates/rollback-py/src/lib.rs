@@ -6,6 +6,7 @@
 mod connection;
 mod door;
 mod errors;
+mod guard;
 mod runner;
 
 use pyo3::prelude::*;
@@ -24,5 +25,6 @@ fn run(door: Py<PyAny>, arguments: Vec<String>) -> PyResult<(i32, Option<String>
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", rollback_engine::VERSION)?;
+    module.add_function(wrap_pyfunction!(guard::guard, module)?)?;
     module.add_function(wrap_pyfunction!(run, module)?)
 }

@@ -53,8 +53,11 @@ impl Runner for DjangoRunner {
     }
 }
 
+/// Migrations, as Django's loader names them.
+type Keys = Vec<(String, String)>;
+
 /// The migrations to undo, and those that stay.
-fn keys(plan: &Plan) -> (Vec<(String, String)>, Vec<(String, String)>) {
+fn keys(plan: &Plan) -> (Keys, Keys) {
     let steps = plan.steps.iter().filter(|step| step.way == Way::Disk).map(|step| key(&step.migration));
     (steps.collect(), plan.kept.iter().map(key).collect())
 }

@@ -217,11 +217,7 @@ impl<'a> Context<'a> {
     }
 
     fn actor(&self) -> Actor {
-        let unknown = || "unknown".to_owned();
-        Actor {
-            user: whoami::username().unwrap_or_else(|_| unknown()),
-            host: whoami::hostname().unwrap_or_else(|_| unknown()),
-        }
+        crate::actor()
     }
 }
 

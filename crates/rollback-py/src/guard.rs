@@ -1,0 +1,54 @@
+//! The guard over `migrate`, held by Python until the command has ended.
+
+use std::time::Duration;
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use rollback_cli::error::CliError;
+use rollback_core::MigrationId;
+use rollback_engine::lock;
+use rollback_engine::migrate::{self, Planned};
+
+use crate::connection::DjangoConnection;
+use crate::errors::signal;
+
+/// The lock, until it is released.
+#[pyclass(unsendable)]
+pub(crate) struct Guard(Option<lock::Guard>);
+
+#[pymethods]
+impl Guard {
+    /// Lets go of the lock. Doing it twice does no harm.
+    fn release(&mut self) {
+        self.0 = None;
+    }
+}
+
+type Key = (String, String);
+/// A migration as Python says it: its key, whether it is undone, and its parents with what they replace.
+type Entry = (Key, bool, Vec<(Key, Vec<Key>)>);
+
+/// Takes the lock for a `migrate` with this plan. Fails with what to tell the user.
+#[pyfunction]
+pub(crate) fn guard(
+    connection: &Bound<'_, PyAny>,
+    planned: Vec<Entry>,
+    wait: &Bound<'_, PyAny>,
+) -> PyResult<Guard> {
+    let py = connection.py();
+    let mut database = DjangoConnection::new(connection)?;
+    let planned: Vec<Planned> = planned.into_iter().map(read).collect();
+    let mut pause = |who: &str, length: Duration| match wait.call1((who, length.as_secs_f64())) {
+        Ok(_) => Ok(()),
+        Err(error) => signal(py, &error).map_or(Ok(()), Err),
+    };
+    let guard = migrate::guard(&mut database, &planned, &rollback_cli::actor(), &mut pause);
+    guard.map(Guard).map_err(|error| PyRuntimeError::new_err(CliError::from(error).render()))
+}
+
+fn read((key, backwards, parents): Entry) -> Planned {
+    let id = |(app, name): Key| MigrationId::new(app, name);
+    let parents =
+        parents.into_iter().map(|(parent, replaced)| (id(parent), replaced.into_iter().map(id).collect()));
+    Planned { migration: id(key), backwards, parents: parents.collect() }
+}
