@@ -247,7 +247,7 @@ class _Reader:
     def _default(self, field: Any) -> Any:
         if getattr(field, "generated", False):
             return "computed"
-        return type(self.connection.schema_editor())._effective_default(field)
+        return self.connection.SchemaEditorClass._effective_default(field)
 
     def _is_filled(self, field: Any) -> bool:
         has_database_default = getattr(field, "has_db_default", lambda: False)()

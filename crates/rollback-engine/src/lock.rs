@@ -29,6 +29,8 @@ pub struct Claim {
 /// short as the application can do without noticing, and below PostgreSQL's `deadlock_timeout`: in a deadlock the
 /// rollback gives way.
 pub const LOCK_TIMEOUT: Duration = Duration::from_millis(100);
+/// How long a look at a table waits for whoever alters it.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long the server keeps the locks of a client whose host has vanished.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// What the session's name begins with.
@@ -41,6 +43,12 @@ impl Claim {
     pub fn new(operation: &str, actor: &Actor, lock_timeout: Duration) -> Self {
         let label = format!("{PREFIX}{operation} by {}@{}", actor.user, actor.host);
         Self { label, lock_timeout, idle_timeout: Some(IDLE_TIMEOUT) }
+    }
+
+    /// For a look at tables that somebody may be altering: a reader who waits keeps nobody else waiting.
+    pub(crate) fn to_look() -> Self {
+        let label = format!("{PREFIX}look");
+        Self { label, lock_timeout: LOOK_TIMEOUT, idle_timeout: Some(IDLE_TIMEOUT) }
     }
 
     /// The same for a session that holds the lock while another one works: it may be silent for as long as that takes.

@@ -111,7 +111,7 @@ pub fn status(database: &mut dyn Database) -> Result<Status, EngineError> {
     let now = AppliedSet::of_rows(&rows);
     let then = applied_at(&mut store, current, &rows, None)?.unwrap_or_else(|_| now.clone());
     let schema = match store.schema_of(current)? {
-        Some(saved) => Some(saved.differences(&store.read_schema()?)),
+        Some(saved) => Some(saved.differences(&store.look(Store::read_schema)?)),
         None => None,
     };
     Ok(Status {

@@ -363,6 +363,27 @@ impl<'d> Store<'d> {
         self.checked(locked)
     }
 
+    /// Looks at the application's tables without waiting long behind whoever alters them: the rollback that is under way
+    /// is named instead.
+    pub fn look<T>(&mut self, look: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        if self.database.dialect() == Dialect::Sqlite {
+            return look(self);
+        }
+        self.begin(Purpose::Records)?;
+        let minded = lock::mind_manners(self.database, &Claim::to_look());
+        let seen = self.checked(minded).and_then(|()| look(self));
+        self.rollback_quietly();
+        match seen {
+            Err(EngineError::Database { error, .. }) if lock::is_busy(error.kind) => {
+                match lock::holder(self.database) {
+                    Some(holder) => Err(EngineError::Locked { database: self.name(), holder: Some(holder) }),
+                    None => self.checked(Err(error)),
+                }
+            }
+            seen => seen,
+        }
+    }
+
     /// Takes the locks on these tables, those that are there.
     pub fn lock_tables(&mut self, tables: &[String]) -> Result<()> {
         let locked = lock::lock_tables(self.database, tables);

@@ -154,15 +154,17 @@ pub fn prepare(
         expected: Expected::default(),
     };
     if prepared.plan.blockers.is_empty() && !prepared.is_empty() {
-        prepared.expected = verify::expected(&mut store, &stored[0], &stored[place], &prepared)?;
-        prepared.plan.warnings.extend(prepared.expected.warnings(&prepared.from, &prepared.to));
         let effects = match runner {
             Some(runner) if prepared.needs_code() => {
                 Some(Effects::of(&runner.effects(&prepared.plan).map_err(EngineError::project)?))
             }
             _ => None,
         };
-        survey::survey(&mut store, &mut prepared, effects.as_ref(), project.as_ref())?;
+        store.look(|store| {
+            prepared.expected = verify::expected(store, &stored[0], &stored[place], &prepared)?;
+            prepared.plan.warnings.extend(prepared.expected.warnings(&prepared.from, &prepared.to));
+            survey::survey(store, &mut prepared, effects.as_ref(), project.as_ref())
+        })?;
     }
     Ok(prepared)
 }

@@ -47,9 +47,9 @@ pub(super) fn survey(
             None => {}
         }
     }
-    let custom = CustomSql::of(prepared, project);
+    let (custom, touched) = (CustomSql::of(prepared, project), tables.join("\n"));
     for drop in &effects.drops {
-        let objects = survey.dependants(drop).map_err(checked)?;
+        let objects = survey.dependants(drop, &touched).map_err(checked)?;
         let foreign = objects.into_iter().filter(|object| {
             prepared.expected.is_drift(&object.kind, &object.name) || !custom.may_drop(&object.name)
         });
@@ -249,21 +249,15 @@ impl Survey<'_> {
         }))
     }
 
-    /// What `DROP … CASCADE` would take along: views on the table or the column, and references from other tables.
-    fn dependants(&mut self, drop: &Drop) -> Asked<Vec<Dependant>> {
+    /// What `DROP … CASCADE` would take along: views and functions on the table or the column, and references from tables
+    /// that the plan does not touch.
+    fn dependants(&mut self, drop: &Drop, touched: &str) -> Asked<Vec<Dependant>> {
         if !self.is_postgres() || !self.columns.contains_key(&drop.table) {
             return Ok(Vec::new());
         }
-        let sql = "SELECT DISTINCT CASE view.relkind WHEN 'm' THEN 'materialized view' ELSE 'view' END, \
-                   view.relname::text \
-                   FROM pg_depend \
-                   JOIN pg_rewrite ON pg_rewrite.oid = objid AND classid = 'pg_rewrite'::regclass \
-                   JOIN pg_class view ON view.oid = ev_class \
-                   WHERE refclassid = 'pg_class'::regclass AND refobjid = to_regclass(quote_ident($1)) \
-                   AND view.oid <> refobjid AND ($2::text IS NULL OR refobjsubid IN \
-                   (SELECT attnum FROM pg_attribute WHERE attrelid = refobjid AND attname = $3::text)) ORDER BY 2";
         let column = drop.column.clone().map_or(Value::Null, Value::Text);
-        let rows = self.database.query(sql, &[Value::Text(drop.table.clone()), column.clone(), column])?;
+        let table = Value::Text(drop.table.clone());
+        let rows = self.database.query(DEPENDANTS, &[table, column, Value::Text(touched.to_owned())])?;
         let dependant = |row: Row| match <[Value; 2]>::try_from(row).ok()? {
             [Value::Text(kind), Value::Text(name)] => Some(Dependant { kind, name }),
             _ => None,
@@ -293,6 +287,30 @@ impl Survey<'_> {
         }
     }
 }
+
+/// What depends on a table ($1), or on one of its columns ($2). References from the tables in $3 are the plan's affair.
+const DEPENDANTS: &str = "
+WITH dropped AS (
+    SELECT to_regclass(quote_ident($1))::oid AS relation, $2::text AS name
+), depending AS (
+    SELECT pg_depend.* FROM pg_depend JOIN dropped ON refobjid = relation
+    WHERE refclassid = 'pg_class'::regclass AND (name IS NULL OR refobjsubid IN
+        (SELECT attnum FROM pg_attribute WHERE attrelid = relation AND attname = name))
+)
+SELECT CASE relkind WHEN 'm' THEN 'materialized view' ELSE 'view' END, relname::text
+FROM depending JOIN pg_rewrite ON pg_rewrite.oid = objid AND classid = 'pg_rewrite'::regclass
+JOIN pg_class ON pg_class.oid = ev_class
+WHERE ev_class <> refobjid
+UNION
+SELECT 'function', proname::text
+FROM depending JOIN pg_proc ON pg_proc.oid = objid AND classid = 'pg_proc'::regclass
+UNION
+SELECT 'constraint', conname || ' of ' || relname
+FROM pg_constraint JOIN dropped ON confrelid = relation JOIN pg_class ON pg_class.oid = conrelid
+WHERE contype = 'f' AND conrelid <> confrelid
+AND (name IS NULL OR (SELECT attnum FROM pg_attribute WHERE attrelid = relation AND attname = name) = ANY (confkey))
+AND relname NOT IN (SELECT touched FROM regexp_split_to_table($3, E'\\n') AS touched)
+ORDER BY 1, 2";
 
 /// Counts the rows of a table, or the values in a column: all, or those written since a time, or no more than `most`.
 fn count(
