@@ -8,7 +8,7 @@ CARGO_TARGET_DIR ?= target
 export CARGO_TARGET_DIR
 SOURCES := $(shell find crates python -type f -not -name '*.pyc') Cargo.toml Cargo.lock pyproject.toml
 
-.PHONY: help demo test test-rust test-python test-matrix lint fmt wheel bench test-packages clean
+.PHONY: help demo test test-rust test-python test-matrix lint fmt wheel bench test-faults test-packages clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -29,6 +29,9 @@ test-matrix: $(VENV)/.tools ## the Python tests with every supported pair of Pyt
 	tools/wheel dev
 	$(BIN)/python tools/matrix.py
 
+test-faults: .installed ## kills, cuts, contention, races and random walks without number (long)
+	$(BIN)/python -m pytest tests/faults -s
+
 test-packages: .installed ## published packages as releases, there and back (long)
 	$(BIN)/python -m pytest tests/packages
 
@@ -48,8 +51,9 @@ fmt: $(VENV)/.tools ## format everything
 wheel: $(VENV)/.tools ## the wheel, optimised, in dist/: extension module, Django app and binary
 	tools/wheel release
 
-bench: .venv-bench/.installed ## compare with the original 0.4.0 (ORIGINAL=path of its checkout)
+bench: .venv-bench/.installed ## compare with the original 0.4.0 (ORIGINAL=path of its checkout), and measure what safety costs
 	.venv-bench/bin/python bench/bench.py $(BENCH)
+	.venv-bench/bin/python bench/safety.py
 
 clean: ## remove what the targets made
 	rm -rf $(VENV) .venvs .venv-* .installed dist target

@@ -35,7 +35,8 @@ const SQLITE: &str = r"SELECT type, tbl_name, name, sql FROM sqlite_master
     WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\_%' ESCAPE '\'";
 
 /// Each part gives kind, table, name and definition. What is on no table stands in the table's place. Constraints of
-/// the kind `NOT NULL`, which PostgreSQL 18 lists and older ones do not, are said with the column.
+/// the kind `NOT NULL`, which PostgreSQL 18 lists and older ones do not, are said with the column, and the index of a
+/// constraint is said with that.
 const POSTGRES: &str = r"
 WITH spaces AS (
     SELECT oid FROM pg_namespace WHERE nspname = ANY (current_schemas(false))
@@ -76,6 +77,7 @@ SELECT 'index', relations.relname, index.relname,
 FROM pg_index
 JOIN relations ON indrelid = relations.oid
 JOIN pg_class index ON index.oid = indexrelid
+WHERE NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = indexrelid AND contype IN ('p', 'u', 'x'))
 UNION ALL
 SELECT 'trigger', relname, tgname, pg_get_triggerdef(pg_trigger.oid)
 FROM pg_trigger JOIN tables ON tgrelid = tables.oid
