@@ -14,7 +14,7 @@ pub mod plan;
 pub mod release;
 pub mod remark;
 pub mod schema;
-mod sql;
+pub mod sql;
 mod squash;
 pub mod stored;
 #[cfg(test)]

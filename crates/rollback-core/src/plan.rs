@@ -76,6 +76,8 @@ pub struct Step {
     pub rows: Vec<MigrationId>,
     /// The operation for whose sake it cannot share a transaction with other steps; none where it can.
     pub apart: Option<String>,
+    /// Whether code of the project runs when it is undone.
+    pub runs_code: bool,
 }
 
 /// How a step is done.
@@ -288,7 +290,9 @@ impl<'a> Planner<'a> {
     fn undo(&self, id: &MigrationId) -> Step {
         let rows = self.squashes.rows(id).into_iter().filter(|row| self.now.contains(row)).collect();
         let apart = self.facts.get(id).and_then(|fact| fact.apart()).map(str::to_owned);
-        Step { migration: id.clone(), way: Way::Disk, rows, apart }
+        let runs_code =
+            self.facts.get(id).is_some_and(|fact| fact.custom.iter().any(|custom| custom.sql.is_none()));
+        Step { migration: id.clone(), way: Way::Disk, rows, apart, runs_code }
     }
 
     fn warnings(&self, unknown: &BTreeSet<MigrationId>, steps: &[Step]) -> Vec<Warning> {
@@ -311,7 +315,7 @@ impl<'a> Planner<'a> {
 }
 
 fn record(id: &MigrationId, way: Way) -> Step {
-    Step { migration: id.clone(), way, rows: vec![id.clone()], apart: None }
+    Step { migration: id.clone(), way, rows: vec![id.clone()], apart: None, runs_code: false }
 }
 
 /// Whether a squash is applied, and only a part of it goes.

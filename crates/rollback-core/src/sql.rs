@@ -1,36 +1,99 @@
 //! SQL text, as far as a rule needs to look into it: its words, and what a database does not do in a transaction.
 
-/// The words of SQL text (<https://www.sqlite.org/lang_expr.html>,
-/// <https://www.postgresql.org/docs/current/sql-syntax-lexical.html>): keywords and bare names in lower case, quoted
-/// names without their quotes, texts with theirs, every other character for itself.
+/// The words of SQL text: keywords and bare names in lower case, quoted names without their quotes, texts with theirs,
+/// every other character for itself; no comments.
 pub(crate) fn words(sql: &str) -> Vec<String> {
-    let (mut words, mut rest) = (Vec::new(), sql);
-    while let Some(first) = rest.chars().next() {
-        let length = match first {
-            '\'' => quoted(rest, '\''),
-            '"' | '`' => quoted(rest, first),
-            '[' => rest.find(']').map_or(rest.len(), |end| end + 1),
-            '-' if rest.starts_with("--") => rest.find('\n').unwrap_or(rest.len()),
-            '/' if rest.starts_with("/*") => rest[2..].find("*/").map_or(rest.len(), |end| end + 4),
-            '$' if dollar_quoted(rest).is_some() => dollar_quoted(rest).unwrap_or(rest.len()),
-            _ if is_part_of_a_word(first) => {
-                rest.find(|character| !is_part_of_a_word(character)).unwrap_or(rest.len())
-            }
-            _ => first.len_utf8(),
-        };
-        let (word, after) = rest.split_at(length);
-        match first {
-            '"' | '`' => {
-                words.push(word.trim_matches(first).replace(&format!("{first}{first}"), &first.to_string()));
-            }
-            '[' => words.push(word.trim_matches(['[', ']']).to_owned()),
-            '\'' | '$' => words.push(word.to_owned()),
-            _ if word.starts_with("--") || word.starts_with("/*") || first.is_whitespace() => {}
-            _ => words.push(word.to_lowercase()),
+    let word = |Token { kind, text }| match kind {
+        Kind::Nothing => None,
+        Kind::Name(quote) => {
+            let inner = text.trim_start_matches('[').trim_end_matches(']').trim_matches(quote);
+            Some(inner.replace(&format!("{quote}{quote}"), &quote.to_string()))
         }
+        Kind::Text => Some(text.to_owned()),
+        Kind::Number | Kind::Other => Some(text.to_lowercase()),
+    };
+    tokens(sql).into_iter().filter_map(word).collect()
+}
+
+/// The text without the values in it, in one line: they may be the contents of rows.
+pub fn without_values(sql: &str) -> String {
+    let shown = tokens(sql).into_iter().map(|Token { kind, text }| match kind {
+        Kind::Nothing => " ",
+        Kind::Text | Kind::Number => "?",
+        Kind::Name(_) | Kind::Other => text,
+    });
+    shown.collect::<String>().split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// A piece of SQL text (<https://www.sqlite.org/lang_expr.html>,
+/// <https://www.postgresql.org/docs/current/sql-syntax-lexical.html>).
+struct Token<'s> {
+    kind: Kind,
+    text: &'s str,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// White space or a comment.
+    Nothing,
+    /// A name in these quotes.
+    Name(char),
+    /// A text in its quotes.
+    Text,
+    /// A number.
+    Number,
+    /// A keyword, a bare name, or one character.
+    Other,
+}
+
+fn tokens(sql: &str) -> Vec<Token<'_>> {
+    let (mut tokens, mut rest) = (Vec::new(), sql);
+    while let Some(first) = rest.chars().next() {
+        let has_escapes =
+            tokens.last().is_some_and(|before: &Token<'_>| before.text.eq_ignore_ascii_case("e"));
+        let (kind, length) = match first {
+            '\'' if has_escapes => (Kind::Text, quoted_with_escapes(rest)),
+            '\'' => (Kind::Text, quoted(rest, first)),
+            '"' | '`' => (Kind::Name(first), quoted(rest, first)),
+            '[' => (Kind::Name('['), rest.find(']').map_or(rest.len(), |end| end + 1)),
+            '-' if rest.starts_with("--") => (Kind::Nothing, rest.find('\n').unwrap_or(rest.len())),
+            '/' if rest.starts_with("/*") => {
+                (Kind::Nothing, rest[2..].find("*/").map_or(rest.len(), |end| end + 4))
+            }
+            '$' => match dollar_quoted(rest) {
+                Some(length) => (Kind::Text, length),
+                None => (Kind::Other, word_length(rest)),
+            },
+            _ if first.is_ascii_digit() => {
+                let end = rest.find(|c: char| !(is_part_of_a_word(c) || c == '.'));
+                (Kind::Number, end.unwrap_or(rest.len()))
+            }
+            _ if is_part_of_a_word(first) => (Kind::Other, word_length(rest)),
+            _ if first.is_whitespace() => (Kind::Nothing, first.len_utf8()),
+            _ => (Kind::Other, first.len_utf8()),
+        };
+        let (text, after) = rest.split_at(length);
+        tokens.push(Token { kind, text });
         rest = after;
     }
-    words
+    tokens
+}
+
+fn word_length(text: &str) -> usize {
+    text.find(|character| !is_part_of_a_word(character)).unwrap_or(text.len())
+}
+
+/// The length of a text in which a backslash takes the meaning from the next character.
+fn quoted_with_escapes(text: &str) -> usize {
+    let mut places = text.char_indices().skip(1);
+    while let Some((place, character)) = places.next() {
+        match character {
+            '\\' => drop(places.next()),
+            '\'' => return place + 1,
+            _ => {}
+        }
+    }
+    text.len()
 }
 
 fn is_part_of_a_word(character: char) -> bool {
@@ -137,6 +200,21 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(refuses_transaction(sql).as_deref(), found, "{sql}");
+        }
+    }
+
+    #[test]
+    fn values_are_not_shown() {
+        for (sql, shown) in [
+            ("SELECT  *\nFROM a1 WHERE b = 'O''Hara' AND c > 12.5", "SELECT * FROM a1 WHERE b = ? AND c > ?"),
+            (
+                "SELECT \"a 1\", $1 FROM e_2 WHERE x = -3 -- his name",
+                "SELECT \"a 1\", $1 FROM e_2 WHERE x = -?",
+            ),
+            (r"SELECT E'it\'s a secret', $$or this$$, $t$that$t$", "SELECT E?, ?, ?"),
+            ("UPDATE a SET b = 'cut off", "UPDATE a SET b = ?"),
+        ] {
+            assert_eq!(without_values(sql), shown);
         }
     }
 

@@ -95,7 +95,7 @@ pub enum EngineError {
     Waited {
         /// How the database is called.
         database: String,
-        /// For how long, in seconds.
+        /// For how long, in whole seconds.
         waited: u64,
         /// What the database said the last time.
         reason: String,

@@ -8,7 +8,10 @@ use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::Path;
+use std::thread;
 use std::time::Duration;
+
+use rollback_core::sql::without_values;
 
 use crate::Actor;
 use crate::error::EngineError;
@@ -109,7 +112,8 @@ pub(crate) fn mind_manners(database: &mut dyn Database, claim: &Claim) -> Result
     }
     let sql = "SELECT set_config('lock_timeout', $1, true), set_config('application_name', $2, true), \
                set_config('idle_in_transaction_session_timeout', $3, true), \
-               set_config('tcp_keepalives_idle', '30', true), \
+               set_config('tcp_keepalives_idle', '30', true), set_config('tcp_keepalives_interval', '5', true), \
+               set_config('tcp_keepalives_count', '3', true), \
                CASE current_setting('synchronous_commit') WHEN 'off' THEN set_config('synchronous_commit', 'on', true) END, \
                (SELECT set_config(name, '500', true) FROM pg_settings \
                 WHERE name = 'client_connection_check_interval' AND version() LIKE '%linux%')";
@@ -117,6 +121,17 @@ pub(crate) fn mind_manners(database: &mut dyn Database, claim: &Claim) -> Result
     let label = claim.label.chars().filter(char::is_ascii).take(LONGEST_LABEL).collect();
     let idle = claim.idle_timeout.unwrap_or_default();
     database.query(sql, &[milliseconds(claim.lock_timeout), Value::Text(label), milliseconds(idle)]).map(drop)
+}
+
+/// Lets the server keep the locks of a silent client, or no longer: code of the project may think for as long as it
+/// likes between two statements.
+pub(crate) fn allow_silence(database: &mut dyn Database, allowed: bool) -> Result<(), DatabaseError> {
+    if database.dialect() == Dialect::Sqlite {
+        return Ok(());
+    }
+    let longest = if allowed { Duration::ZERO } else { IDLE_TIMEOUT };
+    let sql = "SELECT set_config('idle_in_transaction_session_timeout', $1, true)";
+    database.query(sql, &[Value::Text(longest.as_millis().to_string())]).map(drop)
 }
 
 /// Takes the row, without waiting. Whether it was there: `flush` empties our tables with all others.
@@ -193,37 +208,18 @@ pub(crate) fn blocking_sessions(database: &mut dyn Database, tables: &[String]) 
 fn blocking_session(row: Row) -> Option<BlockingSession> {
     match <[Value; 4]>::try_from(row).ok()? {
         [Value::Int(pid), Value::Text(user), Value::Int(age), Value::Text(query)] => {
-            Some(BlockingSession { pid, user, age, query: without_values(&query) })
+            Some(BlockingSession { pid, user, age, query: shown(&query) })
         }
         _ => None,
     }
 }
 
-/// A query without the values in it, in one line and not too long: they are the contents of rows.
-fn without_values(query: &str) -> String {
+/// A query as it may be shown: without the values in it, and not too long.
+fn shown(query: &str) -> String {
     const LONGEST: usize = 120;
-    let mut shown = String::new();
-    let mut characters = query.split_whitespace().flat_map(|word| word.chars().chain([' '])).peekable();
-    let mut before = ' ';
-    while let Some(character) = characters.next() {
-        let is_number =
-            character.is_ascii_digit() && !before.is_alphanumeric() && !matches!(before, '_' | '$');
-        if character == '\'' {
-            while characters.next().is_some_and(|next| next != '\'') {}
-            shown.push('?');
-        } else if is_number {
-            while characters.next_if(|next| next.is_alphanumeric() || *next == '.').is_some() {}
-            shown.push('?');
-        } else {
-            shown.push(character);
-        }
-        before = character;
-    }
-    let mut short: String = shown.trim().chars().take(LONGEST).collect();
-    if short.len() < shown.trim().len() {
-        short.push('…');
-    }
-    short
+    let query = without_values(query);
+    let short: String = query.chars().take(LONGEST).collect();
+    if short.len() < query.len() { format!("{short}…") } else { short }
 }
 
 /// Locks the file, without waiting, and writes into it who holds it. A file that cannot be opened is no reason to stop:
@@ -243,9 +239,18 @@ pub(crate) fn lock_file(path: &Path, claim: &Claim, now: &str) -> Result<Option<
     }
 }
 
+/// Who has written into the file that they hold it; who has just taken it may not have come to that yet.
 fn holder_of_file(file: &mut File) -> Holder {
+    const LOOKS: u32 = 20;
     let mut text = String::new();
-    let _ = file.rewind().and_then(|()| file.read_to_string(&mut text));
+    for _ in 0..LOOKS {
+        text.clear();
+        let _ = file.rewind().and_then(|()| file.read_to_string(&mut text));
+        if text.ends_with('\n') {
+            break;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
     let mut lines = text.lines().map(str::to_owned);
     Holder { what: lines.next().unwrap_or_default(), pid: None, since: lines.next() }
 }
@@ -277,8 +282,9 @@ impl Guard {
         session.begin(Purpose::Records).map_err(failed)?;
         let claim = claim.clone().for_another();
         let taken = mind_manners(session.as_mut(), &claim).and_then(|()| take_row(session.as_mut()));
+        let guard = Self { session: Some(session), _file: None };
         match taken {
-            Ok(true) => Ok(Self { session: Some(session), _file: None }),
+            Ok(true) => Ok(guard),
             Ok(false) => Err(locked(None)),
             Err(error) if is_busy(error.kind) => Err(locked(holder(database))),
             Err(error) => Err(failed(error)),
@@ -303,15 +309,6 @@ pub(crate) fn is_busy(kind: DatabaseErrorKind) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn values_are_not_shown() {
-        assert_eq!(
-            without_values("SELECT  *\nFROM a1 WHERE b = 'O''Hara' AND c > 12.5 AND d = $1 AND e_2 = -3"),
-            "SELECT * FROM a1 WHERE b = ?? AND c > ? AND d = $1 AND e_2 = -?"
-        );
-        assert_eq!(without_values(&"x".repeat(200)).chars().count(), 121);
-    }
 
     #[test]
     fn the_holder_of_a_file_is_named() {

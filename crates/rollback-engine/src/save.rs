@@ -246,6 +246,7 @@ fn operation(request: &SaveRequest<'_>, tags: &[String], known: &[StoredRelease]
         steps_done: 0,
         releases_removed: Vec::new(),
         failed_step: None,
+        waits_until: None,
         step_begun: false,
         verified: None,
         lost_rows: None,

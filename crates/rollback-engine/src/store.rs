@@ -72,6 +72,10 @@ pub struct Operation {
     pub releases_removed: Vec<CommitId>,
     /// At which step it ended, for `failed` and `stopped`.
     pub failed_step: Option<String>,
+    /// While it waits for others: until when at the latest it tries again, by the database's clock. Nobody holds the lock
+    /// meanwhile, and it is alive all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_until: Option<String>,
     /// Whether the step after those that are permanent has begun outside a transaction: then it may be done in part.
     #[serde(default, skip_serializing_if = "is_false")]
     pub step_begun: bool,
@@ -324,6 +328,18 @@ impl<'d> Store<'d> {
     /// Begins a transaction and takes the one lock of saves and rollbacks in it, without waiting; then the lock on
     /// `django_migrations`, for which it waits as long as the claim says.
     pub fn begin_locked(&mut self, purpose: Purpose, claim: &Claim) -> Result<()> {
+        // Whoever is refused is told by whom. A holder that cannot be named has just let go.
+        const TRIES: u32 = 5;
+        let mut tries = 1;
+        loop {
+            match self.begin_locked_once(purpose, claim) {
+                Err(EngineError::Locked { holder: None, .. }) if tries < TRIES => tries += 1,
+                done => return done,
+            }
+        }
+    }
+
+    fn begin_locked_once(&mut self, purpose: Purpose, claim: &Claim) -> Result<()> {
         let file = self.lock_file(claim)?;
         self.begin(purpose)?;
         self.file = file;
@@ -340,8 +356,7 @@ impl<'d> Store<'d> {
     /// The lock of the operating system that stands for ours on SQLite, unless this session holds it already.
     fn lock_file(&mut self, claim: &Claim) -> Result<Option<File>> {
         let Some(path) = self.database.lock_file() else { return Ok(None) };
-        let now = self.query("SELECT strftime('%Y-%m-%dT%H:%M:%SZ', 'now')", &[])?;
-        let now = self.reader(now.into_iter().next().unwrap_or_default(), "the database's clock").text()?;
+        let now = self.clock(0)?;
         lock::lock_file(&path, claim, &now)
             .map_err(|holder| EngineError::Locked { database: self.name(), holder: Some(holder) })
     }
@@ -363,25 +378,29 @@ impl<'d> Store<'d> {
         self.checked(locked)
     }
 
-    /// Looks at the application's tables without waiting long behind whoever alters them: the rollback that is under way
-    /// is named instead.
+    /// Looks at the application's tables without waiting long behind whoever alters them. What is seen while somebody
+    /// else is at work is worth nothing: then they are named, or the look is said to be stale.
     pub fn look<T>(&mut self, look: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         if self.database.dialect() == Dialect::Sqlite {
             return look(self);
         }
+        let before = self.applied_rows()?;
         self.begin(Purpose::Records)?;
         let minded = lock::mind_manners(self.database, &Claim::to_look());
         let seen = self.checked(minded).and_then(|()| look(self));
         self.rollback_quietly();
-        match seen {
-            Err(EngineError::Database { error, .. }) if lock::is_busy(error.kind) => {
-                match lock::holder(self.database) {
-                    Some(holder) => Err(EngineError::Locked { database: self.name(), holder: Some(holder) }),
-                    None => self.checked(Err(error)),
-                }
-            }
-            seen => seen,
+        if let Err(EngineError::Database { .. }) = &seen
+            && let Some(holder) = lock::holder(self.database)
+        {
+            return Err(EngineError::Locked { database: self.name(), holder: Some(holder) });
         }
+        if self.applied_rows()? == before { seen } else { Err(EngineError::Stale) }
+    }
+
+    /// Whether code of the project may be silent for as long as it likes.
+    pub fn allow_silence(&mut self, allowed: bool) -> Result<()> {
+        let set = lock::allow_silence(self.database, allowed);
+        self.checked(set)
     }
 
     /// Takes the locks on these tables, those that are there.
@@ -406,6 +425,19 @@ impl<'d> Store<'d> {
     pub fn reconnect(&mut self) -> Result<()> {
         let connected = self.database.reconnect();
         self.checked(connected)
+    }
+
+    /// The database's clock, some seconds from now, as text that sorts.
+    pub fn clock(&mut self, ahead: u64) -> Result<String> {
+        let sql = match self.database.dialect() {
+            Dialect::Sqlite => format!("SELECT strftime('%Y-%m-%dT%H:%M:%SZ', 'now', '+{ahead} seconds')"),
+            Dialect::Postgres => format!(
+                "SELECT to_char((clock_timestamp() + interval '{ahead} seconds') AT TIME ZONE 'UTC', \
+                 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"
+            ),
+        };
+        let rows = self.query(&sql, &[])?;
+        self.reader(rows.into_iter().next().unwrap_or_default(), "the database's clock").text()
     }
 
     /// Begins a transaction without the lock.

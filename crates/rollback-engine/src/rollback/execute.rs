@@ -20,8 +20,8 @@ use crate::store::{Operation, Store};
 /// Pauses between two tries: the first, and the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-/// For how long at least the server is asked what came of a lost connection.
-const RECONNECT_PATIENCE: Duration = Duration::from_secs(15);
+/// For how long the server is asked what came of a lost connection.
+const RECONNECT_PATIENCE: Duration = Duration::from_secs(20);
 
 /// What is to be carried out, by whom and how.
 #[derive(Clone, Copy, Debug)]
@@ -147,10 +147,8 @@ impl Failure {
 
 impl Execution<'_> {
     fn in_one_transaction(mut self) -> Result<RolledBack, EngineError> {
-        self.begin(Purpose::Records)?;
-        let announced = self.announce();
-        self.store.end(announced)?;
         let mut tries = 0;
+        self.announce_patiently(&mut tries)?;
         loop {
             let failure = match self.attempt() {
                 Ok(done) => return Ok(done),
@@ -195,6 +193,19 @@ impl Execution<'_> {
         }
     }
 
+    /// Announces in a transaction of its own. Nothing has been written when it fails.
+    fn announce_patiently(&mut self, tries: &mut u32) -> Result<(), EngineError> {
+        loop {
+            let announced = self.begin(Purpose::Records).and_then(|()| self.announce());
+            let Err(error) = self.store.end(announced) else { return Ok(()) };
+            match self.wait_after(Failure::Engine(error), tries) {
+                Ok(()) => {}
+                Err(Failure::Engine(error)) => return Err(error),
+                Err(Failure::Step { error, .. }) => return Err(EngineError::Project(error.message)),
+            }
+        }
+    }
+
     /// Writes down that the rollback is on its way, so that a process that dies leaves a trace.
     fn announce(&mut self) -> Result<(), EngineError> {
         self.check_still_true()?;
@@ -213,7 +224,13 @@ impl Execution<'_> {
         for step in steps {
             self.observer.step_begins(step);
             let begun = Instant::now();
+            if step.runs_code {
+                self.store.allow_silence(true)?;
+            }
             self.change(step).map_err(|error| self.failed(step, error))?;
+            if step.runs_code {
+                self.store.allow_silence(false)?;
+            }
             self.operation.steps_done += 1;
             self.observer.step_ends(step, begun.elapsed());
         }
@@ -310,19 +327,36 @@ impl Execution<'_> {
         if !failure.kind().is_some_and(lock::is_busy) {
             return Err(failure);
         }
-        let pause = pause(*tries);
-        *tries += 1;
-        if self.started.elapsed() + pause > self.manners.wait {
+        let waited = self.started.elapsed();
+        let Some(left) = self.manners.wait.checked_sub(waited).filter(|left| !left.is_zero()) else {
             return Err(Failure::Engine(EngineError::Waited {
                 database: self.store.name(),
-                waited: self.started.elapsed().as_secs(),
+                waited: (waited + Duration::from_millis(500)).as_secs(),
                 reason: failure.reason(),
                 sessions: self.store.blocking_sessions(&self.prepared.tables),
             }));
-        }
+        };
         self.observer.waits(&failure.reason());
-        let paused = self.observer.pause(pause);
+        self.stay_alive();
+        let paused = self.observer.pause(pause(*tries).min(left));
+        *tries += 1;
         paused.map_err(|signal| Failure::Engine(EngineError::Interrupted { signal }))
+    }
+
+    /// Says in history that this rollback will try again: nobody holds the lock meanwhile, and others would take it for
+    /// one whose process has died.
+    fn stay_alive(&mut self) {
+        const MARGIN: Duration = Duration::from_secs(10);
+        if self.id == 0 {
+            return;
+        }
+        let longest = LONGEST_PAUSE + self.manners.lock_timeout + MARGIN;
+        // Where that cannot be written, the worst that comes of it is a wrong word in history for a while.
+        if let Ok(until) = self.store.clock(longest.as_secs()) {
+            self.operation.waits_until = Some(until);
+            let _ = self.write_progress();
+            self.operation.waits_until = None;
+        }
     }
 
     fn all_taken_back(&mut self, failure: Failure) -> EngineError {
@@ -368,7 +402,6 @@ impl Execution<'_> {
     /// when the old session has ended, one way or the other.
     fn after_a_lost_connection(mut self, failure: &Failure) -> Result<RolledBack, EngineError> {
         let (reason, place) = (failure.reason(), failure.place().to_owned());
-        let patience = self.manners.wait.max(RECONNECT_PATIENCE);
         let lost = Instant::now();
         let mut tries = 0;
         loop {
@@ -387,7 +420,7 @@ impl Execution<'_> {
                     self.record_end(if self.done_before > 0 { "stopped" } else { "failed" }, &place);
                     return Err(EngineError::ConnectionLost { database: self.store.name(), reason });
                 }
-                Err(_) if lost.elapsed() < patience => {}
+                Err(_) if lost.elapsed() < RECONNECT_PATIENCE => {}
                 Err(_) => return Err(EngineError::Unknown { database: self.store.name(), reason }),
             }
             let interrupted = self.observer.pause(pause(tries)).is_err();

@@ -251,6 +251,7 @@ fn operation(prepared: &Prepared, actor: &Actor) -> Operation {
         steps_done: 0,
         releases_removed: removed,
         failed_step: None,
+        waits_until: None,
         step_begun: false,
         verified: None,
         lost_rows: Some(prepared.lost_rows()).filter(|rows| *rows > 0),

@@ -68,8 +68,8 @@ fn close(store: &mut Store<'_>) -> Result<Operation, EngineError> {
 /// That nothing can be written here, or that somebody is at work, is no failure of the command that asks.
 pub fn settle(database: &mut dyn Database, actor: &Actor) -> Vec<Operation> {
     let Ok(mut store) = Store::open(database) else { return Vec::new() };
-    match store.running_operations() {
-        Ok(running) if !running.is_empty() => {}
+    match left_behind(&mut store) {
+        Ok(left) if !left.is_empty() => {}
         _ => return Vec::new(),
     }
     if store.begin_locked(Purpose::Records, &Claim::new("settle", actor, LOCK_TIMEOUT)).is_err() {
@@ -81,11 +81,21 @@ pub fn settle(database: &mut dyn Database, actor: &Actor) -> Vec<Operation> {
 
 fn settle_all(store: &mut Store<'_>) -> Result<Vec<Operation>, EngineError> {
     let mut settled = Vec::new();
-    for RecordedOperation { id, mut operation, .. } in store.running_operations()? {
+    for RecordedOperation { id, mut operation, .. } in left_behind(store)? {
         let unchanged = operation.steps_done == 0 && !operation.step_begun;
         operation.outcome = if unchanged { "interrupted" } else { "stopped" }.to_owned();
         store.update_operation(id, &operation)?;
         settled.push(operation);
     }
     Ok(settled)
+}
+
+/// The operations that are on their way, but for those that wait for others: nobody holds the lock between two tries.
+fn left_behind(store: &mut Store<'_>) -> Result<Vec<RecordedOperation>, EngineError> {
+    let mut running = store.running_operations()?;
+    if !running.is_empty() {
+        let now = store.clock(0)?;
+        running.retain(|recorded| recorded.operation.waits_until.as_ref().is_none_or(|until| *until < now));
+    }
+    Ok(running)
 }
