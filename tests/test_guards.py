@@ -46,6 +46,7 @@ BEFORE_THE_LOCK = """
 begin = door.Connection.begin
 
 def begin_late(self, schema):
+    door.Connection.begin = begin
     {change}
     begin(self, schema)
 
@@ -106,3 +107,28 @@ door.Connection.commit = swallow
 """
     assert call_with(trip.project, patch).startswith("1 ")
     assert ("shop", "0002_a") in oracle.migrations(trip.database)
+
+
+def test_a_target_that_was_saved_anew_is_stale(trip: Trip) -> None:
+    """A save that updates the newest release changes neither its place nor the rows, and yet what going back means."""
+    v1 = trip.deploy("v1", V1)
+    trip.write(V2)
+    trip.project.manage("migrate", "-v", "0")
+    before = oracle.schema(trip.database)
+    change = f'call_command("save_migrations_state", release={v1!r}, verbosity=0)'
+    patch = BEFORE_THE_PLAN.format(change=change)
+    assert "since this plan was made" in call_with(trip.project, patch)
+    assert oracle.schema(trip.database) == before
+
+
+BEFORE_THE_PLAN = """
+from django_rollback.runner import Runner
+
+effects = Runner.effects
+
+def effects_late(self, *rest):
+    {change}
+    return effects(self, *rest)
+
+Runner.effects = effects_late
+"""

@@ -90,6 +90,24 @@ pub enum Change {
     RunCode,
 }
 
+impl Change {
+    /// The tables that it names.
+    fn tables(&self) -> impl Iterator<Item = &str> {
+        let (table, other) = match self {
+            Self::DropTable { table, .. }
+            | Self::DropColumn { table, .. }
+            | Self::CreateTable { table }
+            | Self::CreateColumn { table, .. }
+            | Self::RenameColumn { table, .. }
+            | Self::Alter { table }
+            | Self::Require { table, .. } => (Some(table), None),
+            Self::RenameTable { table, to } => (Some(table), Some(to)),
+            Self::RunCode => (None, None),
+        };
+        table.into_iter().chain(other).map(String::as_str)
+    }
+}
+
 /// What the older schema asks of the values in a column.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "rule", rename_all = "kebab-case")]
@@ -156,6 +174,8 @@ pub struct Effects {
     pub requirements: Vec<Requirement>,
     /// Whether code of the project, or SQL of its own, runs.
     pub runs_code: bool,
+    /// Every table that is named on the way, by all its names: no other one is touched, unless code runs.
+    pub names: BTreeSet<String>,
 }
 
 impl Effects {
@@ -200,6 +220,7 @@ impl Walk {
 
     fn take(&mut self, effect: &Effect) {
         let migration = &effect.migration;
+        self.found.names.extend(effect.change.tables().map(str::to_owned));
         match &effect.change {
             Change::DropTable { table, written_at } => {
                 self.drop(migration, table, None, written_at.as_deref());
@@ -310,6 +331,7 @@ mod tests {
         );
         assert_eq!(drops(&found), ["shop_product.price", "shop_product.title"]);
         assert_eq!(found.tables.iter().collect::<Vec<_>>(), ["shop_product"]);
+        assert_eq!(found.names.iter().collect::<Vec<_>>(), ["shop_item", "shop_product"]);
         assert_eq!(found.requirements[0].columns, ["title"]);
         assert_eq!(found.requirements[0].rule, Some(Rule::Length { most: 20 }));
     }

@@ -290,8 +290,9 @@ impl Execution<'_> {
 
     /// Under the lock: a plan that was made from another state never runs.
     fn check_still_true(&mut self) -> Result<(), EngineError> {
-        let newest = self.store.releases()?.first().map(|stored| stored.release.id);
-        if newest != Some(self.prepared.newest) || self.store.applied_rows()? != self.prepared.rows {
+        let releases = self.store.releases()?;
+        if !releases.starts_with(&self.prepared.releases) || self.store.applied_rows()? != self.prepared.rows
+        {
             return Err(EngineError::Stale);
         }
         Ok(())

@@ -40,8 +40,8 @@ pub struct Prepared {
     pub unfinished: Option<Unfinished>,
     /// The rows that it was made from.
     rows: Vec<AppliedRow>,
-    /// The id of the newest release when it was made.
-    newest: i64,
+    /// The releases that it was made from, from the newest to the target.
+    releases: Vec<StoredRelease>,
     target_set: AppliedSet,
     /// The tables that the steps lock, sorted.
     tables: Vec<String>,
@@ -101,8 +101,12 @@ impl Prepared {
 
     /// A hash of what the plan was made from. Two doors that see the same database see the same one.
     pub fn fingerprint(&self) -> String {
-        let rows: Vec<String> = self.rows.iter().map(|row| format!("{} {}", row.id, row.migration)).collect();
-        rollback_core::stored::hash(&format!("{} {}\n{}", self.newest, self.to.commit, rows.join("\n")))
+        let rows = self.rows.iter().map(|row| format!("{} {}", row.id, row.migration));
+        let releases = self.releases.iter().map(|stored| {
+            let set = releases::hash_of(stored).unwrap_or_default();
+            format!("{} {} {set}", stored.release.id, stored.release.commit)
+        });
+        rollback_core::stored::hash(&releases.chain(rows).collect::<Vec<_>>().join("\n"))
     }
 
     /// Whether the code of the project must run.
@@ -148,7 +152,7 @@ pub fn prepare(
         losses: Vec::new(),
         unfinished: open::unfinished(&mut store)?,
         rows,
-        newest: known[0].id,
+        releases: stored[..=place].to_vec(),
         target_set,
         tables: Vec::new(),
         expected: Expected::default(),
@@ -161,7 +165,8 @@ pub fn prepare(
             _ => None,
         };
         store.look(|store| {
-            prepared.expected = verify::expected(store, &stored[0], &stored[place], &prepared)?;
+            prepared.expected =
+                verify::expected(store, &stored[0], &stored[place], &prepared, effects.as_ref())?;
             prepared.plan.warnings.extend(prepared.expected.warnings(&prepared.from, &prepared.to));
             survey::survey(store, &mut prepared, effects.as_ref(), project.as_ref())
         })?;

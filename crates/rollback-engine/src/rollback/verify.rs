@@ -2,7 +2,7 @@
 
 use rollback_core::plan::Warning;
 use rollback_core::schema::new_differences;
-use rollback_core::{AppliedSet, Release, Schema, SchemaDifference, Side};
+use rollback_core::{AppliedSet, Effects, Release, Schema, SchemaDifference, SchemaObject, Side};
 
 use super::Prepared;
 use crate::error::EngineError;
@@ -16,9 +16,9 @@ pub(super) struct Expected {
     pub(super) schema: Option<Schema>,
     /// How the schema differs now from the one that the current release was saved with. It may differ so afterwards.
     drift: Vec<SchemaDifference>,
-    /// What the target had and the database lacks now, where migrations of the target are not applied any more: nobody
-    /// can say what of it belongs to those.
-    absent: Vec<SchemaDifference>,
+    /// What else may differ from the target's afterwards, as it does now: what no step touches, and what migrations of the
+    /// target had made that are not applied any more.
+    excused: Vec<SchemaDifference>,
 }
 
 impl Expected {
@@ -35,32 +35,59 @@ impl Expected {
     }
 }
 
-/// Reads what the target had, and how the schema of now differs from what the current release had. With migrations that
-/// were never saved nothing can be said of that, and nothing is excused.
+/// Reads what the target had, and what may differ from it at the end because it does so now.
 pub(super) fn expected(
     store: &mut Store<'_>,
     current: &StoredRelease,
     target: &StoredRelease,
     prepared: &Prepared,
+    effects: Option<&Effects>,
 ) -> Result<Expected, EngineError> {
-    let schema = store.last_schema_of(target)?;
-    let rows = &prepared.rows;
-    let is_saved = releases::readable_set(store, current, rows)? == Some(AppliedSet::of_rows(rows));
-    let saved = match store.schema_of(current) {
-        Err(EngineError::Damaged { .. } | EngineError::StoredSchema { .. }) => None,
-        saved => saved?.filter(|_| is_saved),
-    };
+    let Some(schema) = store.last_schema_of(target)? else { return Ok(Expected::default()) };
+    let now = store.read_schema()?;
+    let drift = drift(store, current, prepared, &now)?;
     let is_incomplete =
         prepared.plan.warnings.iter().any(|warning| matches!(warning, Warning::NotApplied { .. }));
-    if saved.is_none() && !is_incomplete {
-        return Ok(Expected { schema, ..Expected::default() });
+    let differences = schema.differences(&now);
+    let missing: Vec<_> =
+        differences.iter().filter(|difference| difference.side == Side::Missing).map(identity).collect();
+    let excused = differences.iter().filter(|difference| {
+        // An object that is there in another form is missing in the right one.
+        !is_touched(prepared, effects, difference)
+            || (is_incomplete && missing.contains(&identity(difference)))
+    });
+    let excused = excused.cloned().collect();
+    Ok(Expected { schema: Some(schema), drift, excused })
+}
+
+fn identity(difference: &SchemaDifference) -> (&str, &str, &str) {
+    let SchemaObject { kind, table, name, .. } = &difference.object;
+    (kind, table, name)
+}
+
+/// Whether a step may have to do with this object: one that names its table, or any that runs code or SQL of its own.
+fn is_touched(prepared: &Prepared, effects: Option<&Effects>, difference: &SchemaDifference) -> bool {
+    match effects {
+        Some(effects) => effects.runs_code || effects.names.contains(&difference.object.table),
+        None => prepared.needs_code(),
     }
-    let now = store.read_schema()?;
-    let drift = saved.map(|saved| saved.differences(&now)).unwrap_or_default();
-    let absent =
-        schema.as_ref().filter(|_| is_incomplete).map(|schema| schema.differences(&now)).unwrap_or_default();
-    let absent = absent.into_iter().filter(|difference| difference.side == Side::Missing).collect();
-    Ok(Expected { schema, drift, absent })
+}
+
+/// How the schema of now differs from the one that the current release was saved with. With migrations that were never
+/// saved nothing can be said of that.
+fn drift(
+    store: &mut Store<'_>,
+    current: &StoredRelease,
+    prepared: &Prepared,
+    now: &Schema,
+) -> Result<Vec<SchemaDifference>, EngineError> {
+    if releases::readable_set(store, current, &prepared.rows)? != Some(AppliedSet::of_rows(&prepared.rows)) {
+        return Ok(Vec::new());
+    }
+    match store.schema_of(current) {
+        Err(EngineError::Damaged { .. } | EngineError::StoredSchema { .. }) => Ok(Vec::new()),
+        saved => Ok(saved?.map(|saved| saved.differences(now)).unwrap_or_default()),
+    }
 }
 
 /// Before the commit: compares the schema, and says how that went.
@@ -71,7 +98,7 @@ pub(super) fn verify(
 ) -> Result<&'static str, EngineError> {
     let Some(schema) = &expected.schema else { return Ok("no-schema") };
     let differences = schema.differences(&store.read_schema()?);
-    let excused: Vec<_> = expected.drift.iter().chain(&expected.absent).cloned().collect();
+    let excused: Vec<_> = expected.drift.iter().chain(&expected.excused).cloned().collect();
     let new = new_differences(&differences, &excused);
     match (differences.is_empty(), new.is_empty()) {
         (true, _) => Ok("same"),
