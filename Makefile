@@ -8,7 +8,7 @@ CARGO_TARGET_DIR ?= target
 export CARGO_TARGET_DIR
 SOURCES := $(shell find crates python -type f -not -name '*.pyc') Cargo.toml Cargo.lock pyproject.toml
 
-.PHONY: help demo test test-rust test-python test-matrix lint fmt wheel bench test-faults test-packages clean
+.PHONY: help demo test test-rust test-python test-matrix lint fmt wheel bench test-faults test-mutants test-packages clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -31,6 +31,9 @@ test-matrix: $(VENV)/.tools ## the Python tests with every supported pair of Pyt
 
 test-faults: .installed ## kills, cuts, contention, races and random walks without number (long)
 	$(BIN)/python -m pytest tests/faults -s
+
+test-mutants: .installed ## break our own safety code, and see that a test notices (long)
+	$(BIN)/python tools/mutants.py
 
 test-packages: .installed ## published packages as releases, there and back (long)
 	$(BIN)/python -m pytest tests/packages

@@ -48,7 +48,7 @@ class Door:
         self.report: list[str] = []
         self.failure: BaseException | None = None
         self.signals = Signals()
-        self.is_terminal = sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty()
+        self.is_terminal = all(is_terminal(stream) for stream in (sys.stdin, sys.stdout, sys.stderr))
 
     def connect(self, alias: str | None) -> Connection:
         alias = DEFAULT_DB_ALIAS if alias is None else alias
@@ -188,6 +188,14 @@ class OtherConnection(Connection):
 
 class RollBack(Exception):
     """Tells ``atomic`` to roll back. It never leaves this module."""
+
+
+def is_terminal(stream: Any) -> bool:
+    """Whether a person is at the other end. A service may have closed the stream, or have none."""
+    try:
+        return bool(stream.isatty())
+    except (AttributeError, ValueError):
+        return False
 
 
 def refuse_missing_file(connection: Any) -> None:

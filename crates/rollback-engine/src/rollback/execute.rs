@@ -209,6 +209,7 @@ impl Execution<'_> {
     /// Writes down that the rollback is on its way, so that a process that dies leaves a trace.
     fn announce(&mut self) -> Result<(), EngineError> {
         self.check_still_true()?;
+        self.operation.token = Some(self.store.new_token()?);
         let resumed = self.prepared.unfinished.as_ref().map(|unfinished| unfinished.id);
         self.id = match resumed {
             Some(id) => {
@@ -438,7 +439,10 @@ impl Execution<'_> {
         self.begin(Purpose::Records)?;
         let found = self.store.operation(self.id);
         self.store.rollback_quietly();
-        Ok(found?.map(|found| found.operation).filter(|operation| operation.outcome == "done"))
+        // A server that took over without our commit may have given the number to another operation.
+        let is_ours = |operation: &Operation| operation.token == self.operation.token;
+        let found = found?.map(|found| found.operation).filter(is_ours);
+        Ok(found.filter(|operation| operation.outcome == "done"))
     }
 
     /// Segment after segment, while a session of its own holds the lock.

@@ -1,0 +1,271 @@
+"""Breaks our own safety code, one line at a time, and checks that a test notices: what survives is a hole in the tests.
+
+Each mutant is built in a copy of the repository and installed into a virtual environment of its own; the tests are
+those of this work tree. `tools/mutants.py NAME …` runs only these.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+# What pytest's exit codes mean here; any other one is no verdict: a file is missing, or nothing was collected.
+VERDICTS = {0: "SURVIVED", 1: "noticed"}
+ENGINE, CORE, DOOR = "crates/rollback-engine/src", "crates/rollback-core/src", "python/django_rollback"
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One change to the safety code, and the tests that have to notice it."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: str
+
+
+MUTANTS = [
+    Mutant(
+        "the row is not locked",
+        f"{ENGINE}/lock.rs",
+        "WHERE id = 1 FOR UPDATE NOWAIT",
+        "WHERE id = 1",
+        "tests/test_live.py -k during_a_rollback",
+    ),
+    Mutant(
+        "the lock is waited for",
+        f"{ENGINE}/lock.rs",
+        "FOR UPDATE NOWAIT",
+        "FOR UPDATE",
+        "tests/test_live.py -k during_a_rollback",
+    ),
+    Mutant(
+        "the file is not locked",
+        f"{ENGINE}/lock.rs",
+        "match file.try_lock() {",
+        "match Ok::<(), TryLockError>(()) {",
+        "tests/test_live.py -k 'during or meets'",
+    ),
+    Mutant(
+        "what is applied is not read again",
+        f"{ENGINE}/rollback/execute.rs",
+        "if !releases.starts_with(&self.prepared.releases) || self.store.applied_rows()? != self.prepared.rows {",
+        "if releases.is_empty() {",
+        "tests/test_guards.py",
+    ),
+    Mutant(
+        "the result is not checked",
+        f"{ENGINE}/rollback/execute.rs",
+        "        self.check_result()?;\n        let verified",
+        "        let verified",
+        "tests/test_guards.py",
+    ),
+    Mutant(
+        "the schema is not compared",
+        f"{ENGINE}/rollback/verify.rs",
+        "match (differences.is_empty(), new.is_empty()) {",
+        "match (differences.is_empty(), true) {",
+        "tests/test_proof.py",
+    ),
+    Mutant(
+        "drift excuses everything",
+        f"{CORE}/schema.rs",
+        "            excused.swap_remove(place);\n            false",
+        "            false",
+        "rust:rollback-core",
+    ),
+    Mutant(
+        "a lost connection is always a failure",
+        f"{ENGINE}/rollback/execute.rs",
+        'Ok(found.filter(|operation| operation.outcome == "done"))',
+        "Ok(found.filter(|_| false))",
+        "tests/test_faults.py -k cut_off",
+    ),
+    Mutant(
+        "a lost connection is always a success",
+        f"{ENGINE}/rollback/execute.rs",
+        'Ok(found.filter(|operation| operation.outcome == "done"))',
+        "Ok(found)",
+        "tests/test_faults.py -k cut_off",
+    ),
+    Mutant(
+        "history says done in a transaction of its own",
+        f"{ENGINE}/rollback/execute.rs",
+        'outcome = "done".to_owned();\n        self.store.update_operation(self.id, &self.operation)?;\n',
+        'outcome = "done".to_owned();\n',
+        "tests/test_faults.py -k 'cut_off or between'",
+    ),
+    Mutant(
+        "constraints are not flushed",
+        f"{DOOR}/runner.py",
+        'execute("SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED", None, False, context)',
+        "pass",
+        "tests/test_rollback.py",
+    ),
+    Mutant(
+        "remade tables are renamed the new way",
+        f"{DOOR}/runner.py",
+        'execute("PRAGMA legacy_alter_table = ON", None, False, context)',
+        "pass",
+        "tests/test_rollback.py",
+    ),
+    Mutant(
+        "a swallowed error is committed",
+        f"{DOOR}/door.py",
+        "if self.django.needs_rollback:",
+        "if False:",
+        "tests/test_guards.py",
+    ),
+    Mutant(
+        "locks are waited for without end",
+        f"{ENGINE}/lock.rs",
+        "set_config('lock_timeout', $1, true)",
+        "set_config('lock_timeout', '0' || left($1, 0), true)",
+        "tests/test_live.py -k 'stands_long or gives_up'",
+    ),
+    Mutant(
+        "settings stay in the session",
+        f"{ENGINE}/lock.rs",
+        "set_config('lock_timeout', $1, true)",
+        "set_config('lock_timeout', $1, false)",
+        "tests/test_live.py -k nothing_stays",
+    ),
+    Mutant(
+        "tables are not locked beforehand",
+        f"{ENGINE}/rollback/execute.rs",
+        "        self.store.lock_tables(&self.prepared.tables)?;\n",
+        "",
+        "tests/test_live.py tests/test_losses.py tests/test_survey.py",
+    ),
+    Mutant(
+        "a stale migrate runs",
+        f"{ENGINE}/migrate.rs",
+        "    check(planned, &store::applied(database)?)?;\n",
+        "",
+        "tests/test_live.py -k 'stale or meets'",
+    ),
+    Mutant(
+        "migrate takes no lock",
+        f"{DOOR}/guard.py",
+        "    _guards[using] = guard\n",
+        "    guard.release()\n",
+        "tests/test_live.py -k 'migrate or meets'",
+    ),
+    Mutant(
+        "data loss is not refused",
+        f"{ENGINE}/rollback/execute.rs",
+        "Some(limit) if rows > limit =>",
+        "Some(limit) if rows < limit =>",
+        "tests/test_losses.py tests/test_survey.py tests/test_consent.py",
+    ),
+    Mutant(
+        "rows written meanwhile are not counted",
+        f"{ENGINE}/rollback/execute.rs",
+        "                super::survey::lost_rows_now(&mut self.store, &self.prepared.losses, limit)?,",
+        "                limit.min(0),",
+        "tests/test_losses.py tests/test_survey.py tests/test_consent.py",
+    ),
+    Mutant(
+        "a dead rollback is not settled",
+        f"{ENGINE}/rollback/open.rs",
+        "let unchanged = operation.steps_done == 0 && !operation.step_begun;",
+        "let unchanged = true;",
+        "tests/test_segments.py -k killed",
+    ),
+    Mutant(
+        "a waiting rollback is taken for dead",
+        f"{ENGINE}/rollback/open.rs",
+        "running.retain(|recorded| recorded.operation.waits_until.as_ref().is_none_or(|until| *until < now));",
+        "let _ = now;",
+        "tests/test_live.py -k may_look",
+    ),
+]
+
+
+def main() -> int:
+    """Run the mutants; exit code 1 when one survives or cannot be made."""
+    chosen = [mutant for mutant in MUTANTS if not sys.argv[1:] or mutant.name in sys.argv[1:]]
+    survivors = []
+    with tempfile.TemporaryDirectory(prefix="django-rollback-mutants-") as folder:
+        laboratory = Laboratory(Path(folder))
+        for mutant in chosen:
+            started = time.monotonic()
+            verdict = laboratory.try_out(mutant)
+            print(f"{verdict:10} {mutant.name} ({time.monotonic() - started:.0f} s)", flush=True)
+            if verdict != "noticed":
+                survivors.append(mutant.name)
+    print(f"{len(chosen)} mutants, {len(survivors)} not noticed" + "".join(f"\n  {name}" for name in survivors))
+    return 1 if survivors else 0
+
+
+class Laboratory:
+    """A copy of the sources, a target folder, and an environment in which the mutants are installed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.copy = folder / "copy"
+        self.environment = os.environ | {"CARGO_TARGET_DIR": str(ROOT / "target" / "mutants")}
+        ignored = shutil.ignore_patterns(".git", ".venv*", "target", "dist", "__pycache__")
+        shutil.copytree(ROOT, self.copy, ignore=ignored)
+        # A copy of the environment, whose package is replaced: its own Python finds what stands beside it.
+        self.venv = folder / "venv"
+        shutil.copytree(ROOT / ".venv", self.venv, symlinks=True)
+        self.python = self.venv / "bin" / "python"
+        self.package = next(self.venv.glob("lib/python*/site-packages/django_rollback"))
+
+    def try_out(self, mutant: Mutant) -> str:
+        """`noticed` when a test fails, `SURVIVED` when none does, `BROKEN` when the mutant cannot be made."""
+        path = self.copy / mutant.file
+        source = path.read_text()
+        if source.count(mutant.old) < 1:
+            return "BROKEN"
+        path.write_text(source.replace(mutant.old, mutant.new, 1))
+        try:
+            if mutant.tests.startswith("rust:"):
+                return self.judge_crate(mutant.tests.removeprefix("rust:"))
+            if self.cargo("build", "--quiet", "-p", "rollback-py", "--features", "pyo3/extension-module"):
+                return "BROKEN"
+            if self.cargo("build", "--quiet", "-p", "django-rollback"):
+                return "BROKEN"
+            self.install()
+            return VERDICTS.get(self.pytest(mutant.tests), "BROKEN")
+        finally:
+            path.write_text(source)
+
+    def judge_crate(self, crate: str) -> str:
+        """The verdict of a crate's own tests."""
+        if self.cargo("test", "--quiet", "--no-run", "-p", crate):
+            return "BROKEN"
+        return "noticed" if self.cargo("test", "--quiet", "-p", crate) else "SURVIVED"
+
+    def cargo(self, *words: str) -> int:
+        """The exit code of cargo in the copy."""
+        return subprocess.run(["cargo", *words], cwd=self.copy, env=self.environment, capture_output=True).returncode
+
+    def install(self) -> None:
+        """Put what was built, and the Python files, into the environment."""
+        built = Path(self.environment["CARGO_TARGET_DIR"]) / "debug"
+        shutil.copytree(self.copy / DOOR, self.package, dirs_exist_ok=True)
+        shutil.copy(built / "lib_native.so", next(self.package.glob("_native*.so")))
+        shutil.copy(built / "django-rollback", self.venv / "bin" / "django-rollback")
+
+    def pytest(self, tests: str) -> int:
+        """The exit code of the tests with the mutant."""
+        words = [str(self.python), "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *_words(tests)]
+        return subprocess.run(words, cwd=ROOT, capture_output=True).returncode
+
+
+def _words(tests: str) -> list[str]:
+    files, _, expression = tests.partition(" -k ")
+    return [*files.split(), *(["-k", expression.strip("'")] if expression else [])]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
