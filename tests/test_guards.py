@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from conftest import NewDatabase
 from harness import oracle
+from harness.postgres import Cluster
 from harness.project import Project
 from scenarios import NAMED, NUMBER, Trip, add, create, migration
 
@@ -120,6 +123,36 @@ def test_a_target_that_was_saved_anew_is_stale(trip: Trip) -> None:
     assert "since this plan was made" in call_with(trip.project, patch)
     assert oracle.schema(trip.database) == before
 
+
+def test_a_stricter_isolation_hides_nothing(postgres: Cluster, tmp_path: Path) -> None:
+    """What is read under the lock is what is there then, although the project's transactions see what was before."""
+    database = postgres.create_database("strict")
+    strict = """
+        from django.db.backends.postgresql.psycopg_any import IsolationLevel
+
+        DATABASES["default"]["OPTIONS"] = {"isolation_level": IsolationLevel.REPEATABLE_READ}
+    """
+    trip = Trip(Project(tmp_path / "strict", database=database), lambda: database, settings=strict)
+    trip.deploy("v1", V1)
+    trip.deploy("v2", V2)
+    before = oracle.schema(database)
+    assert "since this plan was made" in call_with(trip.project, AFTER_THE_BEGINNING)
+    assert oracle.schema(database) == before
+
+
+AFTER_THE_BEGINNING = """
+query = door.Connection.query
+
+def query_late(self, sql, params):
+    rows = query(self, sql, params)
+    if "set_config" in sql and "django-rollback: rollback by" in str(params):
+        door.Connection.query = query
+        with connection.copy().cursor() as cursor:
+            cursor.execute("INSERT INTO django_migrations (app, name, applied) VALUES ('late', '0001', '2026-01-01')")
+    return rows
+
+door.Connection.query = query_late
+"""
 
 BEFORE_THE_PLAN = """
 from django_rollback.runner import Runner

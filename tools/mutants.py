@@ -62,6 +62,13 @@ MUTANTS = [
         "tests/test_guards.py",
     ),
     Mutant(
+        "what is read under the lock is older than the lock",
+        f"{ENGINE}/lock.rs",
+        "    read_committed(database)?;\n",
+        "",
+        "tests/test_guards.py -k isolation",
+    ),
+    Mutant(
         "the result is not checked",
         f"{ENGINE}/rollback/execute.rs",
         "        self.check_result()?;\n        let verified",

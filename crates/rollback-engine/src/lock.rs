@@ -110,6 +110,7 @@ pub(crate) fn mind_manners(database: &mut dyn Database, claim: &Claim) -> Result
     if database.dialect() == Dialect::Sqlite {
         return Ok(());
     }
+    read_committed(database)?;
     let sql = "SELECT set_config('lock_timeout', $1, true), set_config('application_name', $2, true), \
                set_config('idle_in_transaction_session_timeout', $3, true), \
                set_config('tcp_keepalives_idle', '30', true), set_config('tcp_keepalives_interval', '5', true), \
@@ -121,6 +122,16 @@ pub(crate) fn mind_manners(database: &mut dyn Database, claim: &Claim) -> Result
     let label = claim.label.chars().filter(char::is_ascii).take(LONGEST_LABEL).collect();
     let idle = claim.idle_timeout.unwrap_or_default();
     database.query(sql, &[milliseconds(claim.lock_timeout), Value::Text(label), milliseconds(idle)]).map(drop)
+}
+
+/// What is read under the lock has to be what is there then. In the stricter levels, which a project may have set, it
+/// would be what was there when the transaction began. `SHOW` is no query yet: the level may still be changed after it.
+fn read_committed(database: &mut dyn Database) -> Result<(), DatabaseError> {
+    let rows = database.query("SHOW transaction_isolation", &[])?;
+    if rows.first().and_then(|row| row.first()) == Some(&Value::Text("read committed".to_owned())) {
+        return Ok(());
+    }
+    database.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED", &[]).map(drop)
 }
 
 /// Lets the server keep the locks of a silent client, or no longer: code of the project may think for as long as it

@@ -144,7 +144,7 @@ impl Survey<'_> {
         let sql = if self.is_postgres() {
             "SELECT relname::text, attname::text FROM pg_class \
              LEFT JOIN pg_attribute ON attrelid = pg_class.oid AND attnum > 0 AND NOT attisdropped \
-             WHERE relkind IN ('r', 'p', 'f') AND pg_table_is_visible(pg_class.oid) AND relnamespace IN \
+             WHERE relkind IN ('r', 'p') AND pg_table_is_visible(pg_class.oid) AND relnamespace IN \
              (SELECT oid FROM pg_namespace WHERE nspname = ANY (current_schemas(false)))"
         } else {
             "SELECT m.name, c.name FROM sqlite_master m JOIN pragma_table_xinfo(m.name) c WHERE m.type = 'table'"
