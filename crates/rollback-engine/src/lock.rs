@@ -14,8 +14,7 @@ use std::time::Duration;
 use rollback_core::sql::without_values;
 
 use crate::Actor;
-use crate::error::EngineError;
-use crate::ports::{Database, DatabaseError, DatabaseErrorKind, Dialect, Purpose, Row, Value};
+use crate::ports::{Database, DatabaseError, DatabaseErrorKind, Dialect, Row, Value};
 
 /// Who takes the lock, for what, and how long they wait for the locks of others.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -264,52 +263,6 @@ fn holder_of_file(file: &mut File) -> Holder {
     }
     let mut lines = text.lines().map(str::to_owned);
     Holder { what: lines.next().unwrap_or_default(), pid: None, since: lines.next() }
-}
-
-/// The lock, held by a session of its own while another one works: a `migrate`, or a rollback in segments.
-pub struct Guard {
-    session: Option<Box<dyn Database>>,
-    _file: Option<File>,
-}
-
-impl Guard {
-    /// Takes the lock, without waiting.
-    pub fn take(database: &mut dyn Database, claim: &Claim) -> Result<Self, EngineError> {
-        let name = database.name();
-        let failed = |error| EngineError::Database { database: name.clone(), error };
-        let locked = |holder| EngineError::Locked { database: name.clone(), holder };
-        if database.dialect() == Dialect::Sqlite {
-            let now = database.query("SELECT strftime('%Y-%m-%dT%H:%M:%SZ', 'now')", &[]).map_err(failed)?;
-            let now = match now.first().and_then(|row| row.first()) {
-                Some(Value::Text(now)) => now.clone(),
-                _ => String::new(),
-            };
-            let path = database.lock_file();
-            let file = path.map(|path| lock_file(&path, claim, &now)).transpose();
-            let file = file.map_err(|holder| locked(Some(holder)))?.flatten();
-            return Ok(Self { session: None, _file: file });
-        }
-        let mut session = database.another().map_err(failed)?;
-        session.begin(Purpose::Records).map_err(failed)?;
-        let claim = claim.clone().for_another();
-        let taken = mind_manners(session.as_mut(), &claim).and_then(|()| take_row(session.as_mut()));
-        let guard = Self { session: Some(session), _file: None };
-        match taken {
-            Ok(true) => Ok(guard),
-            Ok(false) => Err(locked(None)),
-            Err(error) if is_busy(error.kind) => Err(locked(holder(database))),
-            Err(error) => Err(failed(error)),
-        }
-    }
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        if let Some(session) = &mut self.session {
-            // Its connection is closed with it: the server ends the transaction in any case.
-            let _ = session.rollback();
-        }
-    }
 }
 
 /// Whether the failure is another session's doing: then trying again may help.

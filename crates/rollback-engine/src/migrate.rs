@@ -8,7 +8,8 @@ use rollback_core::{AppliedSet, MigrationId};
 
 use crate::Actor;
 use crate::error::EngineError;
-use crate::lock::{Claim, Guard, LOCK_TIMEOUT};
+use crate::guard::Guard;
+use crate::lock::{Claim, LOCK_TIMEOUT};
 use crate::ports::{Database, Dialect, Purpose};
 use crate::releases;
 use crate::store::{self, Store};

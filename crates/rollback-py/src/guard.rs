@@ -6,7 +6,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use rollback_cli::error::CliError;
 use rollback_core::MigrationId;
-use rollback_engine::lock;
+use rollback_engine::guard::Guard as Held;
 use rollback_engine::migrate::{self, Planned};
 
 use crate::connection::DjangoConnection;
@@ -14,7 +14,7 @@ use crate::errors::signal;
 
 /// The lock, until it is released.
 #[pyclass(unsendable)]
-pub(crate) struct Guard(Option<lock::Guard>);
+pub(crate) struct Guard(Option<Held>);
 
 #[pymethods]
 impl Guard {

@@ -13,7 +13,8 @@ use super::open::Unfinished;
 use super::{Manners, Prepared, RolledBack, operation, verify};
 use crate::Actor;
 use crate::error::EngineError;
-use crate::lock::{self, Claim, Guard};
+use crate::guard::Guard;
+use crate::lock::{self, Claim};
 use crate::ports::{Database, DatabaseErrorKind, Observer, Purpose, Runner, RunnerError};
 use crate::store::{Operation, Store};
 
