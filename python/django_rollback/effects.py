@@ -14,7 +14,7 @@ from django.db.backends.utils import strip_quotes, truncate_name
 from django.db.migrations import operations as ops
 from django.db.migrations.migration import Migration
 from django.db.migrations.utils import resolve_relation
-from django.db.models import DateTimeField, DecimalField, Field, UniqueConstraint
+from django.db.models import NOT_PROVIDED, DateTimeField, DecimalField, Field, UniqueConstraint
 
 Effect = dict[str, Any]
 # What an integer column of PostgreSQL holds; SQLite's hold anything.
@@ -55,17 +55,20 @@ class _Reader:
                 parts.append(self.effects(inner, state))
                 inner.state_forwards(self.app_label, state)
             return [effect for part in reversed(parts) for effect in part]
+        code: list[Effect] = []
         if runs_custom_code(operation):
-            return [{"kind": "run-code"}]
-        if not operation.reduces_to_sql or isinstance(operation, (ops.RunPython, ops.RunSQL)):
-            return []
+            code.append({"kind": "run-code"})
+        elif isinstance(operation, (ops.RunPython, ops.RunSQL)):
+            code.append({"kind": "leave-behind"})
+        if isinstance(operation, (ops.RunPython, ops.RunSQL)):
+            return code
         after = before.clone()
         operation.state_forwards(self.app_label, after)
         if isinstance(operation, ops.RenameModel):
-            return list(self._rename_model(operation, before, after))
+            return code + list(self._rename_model(operation, before, after))
         if isinstance(operation, ops.RenameField):
-            return list(self._rename_field(operation, before, after))
-        return list(self._difference(before, after))
+            return code + list(self._rename_field(operation, before, after))
+        return code + list(self._difference(before, after))
 
     def _difference(self, before: Any, after: Any) -> Iterator[Effect]:
         for key in sorted(before.models.keys() | after.models.keys()):
@@ -89,7 +92,7 @@ class _Reader:
     def _dropped(self, model: Any, state: Any) -> Iterator[Effect]:
         for field in self._many_to_many(model):
             yield from self._dropped_many_to_many(model, field, state)
-        yield {"kind": "drop-table", "table": self._table(model), "written_at": self._written_at(model)}
+        yield {"kind": "drop-table", "table": self._table(model), **self._written_at(model)}
         yield from self._referred(model, self._columns(model).values(), state)
 
     def _created(self, model: Any, state: Any) -> Iterator[Effect]:
@@ -108,15 +111,12 @@ class _Reader:
             table = old_table
         yield {"kind": "alter", "table": table}
         yield from self._altered_many_to_many(old, new, before, after)
+        yield from self._altered_order(table, old, new)
         old_fields, new_fields = self._columns(old), self._columns(new)
         for name in new_fields.keys() - old_fields.keys():
             column = new_fields[name].column
-            yield {
-                "kind": "drop-column",
-                "table": table,
-                "column": column,
-                "written_at": self._written_at(new, except_for=column),
-            }
+            written_at = self._written_at(new, except_for=column)
+            yield {"kind": "drop-column", "table": table, "column": column, **written_at}
             yield from self._referred(new, [new_fields[name]], after)
         for name in old_fields.keys() - new_fields.keys():
             field = old_fields[name]
@@ -133,15 +133,26 @@ class _Reader:
             yield {"kind": "require", "table": table, "columns": list(columns), "rule": "unique"}
 
     def _altered_many_to_many(self, old: Any, new: Any, before: Any, after: Any) -> Iterator[Effect]:
-        old_joins = {self._join_table(old, field): field for field in self._many_to_many(old)}
-        new_joins = {self._join_table(new, field): field for field in self._many_to_many(new)}
-        for join, field in new_joins.items():
-            if join not in old_joins:
+        old_fields = {field.name: field for field in self._many_to_many(old)}
+        new_fields = {field.name: field for field in self._many_to_many(new)}
+        for name, field in new_fields.items():
+            join = self._join_table(new, field)
+            if name not in old_fields:
                 yield from self._dropped_many_to_many(new, field, after)
-        for join, field in old_joins.items():
-            if join not in new_joins:
-                yield {"kind": "create-table", "table": join}
+            elif join != self._join_table(old, old_fields[name]):
+                yield {"kind": "rename-table", "table": join, "to": self._join_table(old, old_fields[name])}
+        for name, field in old_fields.items():
+            if name not in new_fields:
+                yield {"kind": "create-table", "table": self._join_table(old, field)}
                 yield from self._referred(old, [field], before)
+
+    def _altered_order(self, table: str, old: Any, new: Any) -> Iterator[Effect]:
+        """The column that ``order_with_respect_to`` adds."""
+        was, is_now = (model.options.get("order_with_respect_to") for model in (old, new))
+        if is_now and not was:
+            yield {"kind": "drop-column", "table": table, "column": "_order"}
+        if was and not is_now:
+            yield {"kind": "create-column", "table": table, "column": "_order"}
 
     def _altered_field(
         self, table: str, model: Any, old: Field[Any, Any], new: Field[Any, Any], before: Any, after: Any
@@ -152,7 +163,7 @@ class _Reader:
             yield from self._referred(model, [new], after)
             yield from self._referred(model, [old], before)
         require = {"kind": "require", "table": table, "columns": [old.column]}
-        if new.null and not old.null and not self._fills_nulls(old, new):
+        if new.null and not old.null and not self._fills_nulls(old):
             yield {**require, "rule": "not-null"}
         if old.unique and not new.unique and not old.primary_key:
             yield {**require, "rule": "unique"}
@@ -171,7 +182,8 @@ class _Reader:
         elif types[0] in LIMITS and types[1] in ("integer", "bigint"):
             yield dict(zip(("rule", "least", "greatest"), ("range", *LIMITS[types[0]]), strict=True))
         elif isinstance(old, DecimalField) and isinstance(new, DecimalField) and old.max_digits is not None:
-            yield {"rule": "digits", "most": old.max_digits - (old.decimal_places or 0)}
+            places = old.decimal_places or 0
+            yield {"rule": "digits", "most": old.max_digits - places, "places": places}
 
     def _rename_model(self, operation: Any, before: Any, after: Any) -> Iterator[Effect]:
         old = before.models[self.app_label, operation.old_name_lower]
@@ -180,7 +192,9 @@ class _Reader:
             yield {"kind": "rename-table", "table": self._table(new), "to": self._table(old)}
             for old_field, new_field in zip(self._many_to_many(old), self._many_to_many(new), strict=True):
                 joins = {"table": self._join_table(new, new_field), "to": self._join_table(old, old_field)}
-                yield {"kind": "rename-table", **joins}
+                yield {"kind": "alter", "table": joins["table"]}
+                if joins["table"] != joins["to"]:
+                    yield {"kind": "rename-table", **joins}
         for key, model in after.models.items():
             if model is not before.models.get(key) and key != (self.app_label, operation.new_name_lower):
                 yield {"kind": "alter", "table": self._table(model)}
@@ -194,7 +208,8 @@ class _Reader:
         old_fields, new_fields = self._columns(old), self._columns(new)
         if operation.old_name in old_fields:
             names = {"column": new_fields[operation.new_name].column, "to": old_fields[operation.old_name].column}
-            yield {"kind": "rename-column", "table": table, **names}
+            if names["column"] != names["to"]:
+                yield {"kind": "rename-column", "table": table, **names}
             return
         for old_field, new_field in zip(self._many_to_many(old), self._many_to_many(new), strict=True):
             joins = {"table": self._join_table(new, new_field), "to": self._join_table(old, old_field)}
@@ -237,12 +252,16 @@ class _Reader:
         name = field.db_table or f"{strip_quotes(self._table(model))}_{field.name}"
         return strip_quotes(truncate_name(name, self.connection.ops.max_name_length()))
 
-    def _written_at(self, model: Any, except_for: str | None = None) -> str | None:
-        """A column with the time of the last change of a row, or else of its creation."""
+    def _written_at(self, model: Any, except_for: str | None = None) -> Effect:
+        """A column with the time of the last change of a row, or else of its creation.
+
+        SQLite keeps times without their zone: those of the project's own, where it does not use time zones.
+        """
         times = [field for field in self._columns(model).values() if isinstance(field, DateTimeField)]
         changed = [field.column for field in times if field.auto_now and field.column != except_for]
         created = [field.column for field in times if field.auto_now_add and field.column != except_for]
-        return next(iter(changed + created), None)
+        local_time = self.connection.vendor == "sqlite" and not settings.USE_TZ
+        return {"written_at": next(iter(changed + created), None), "local_time": local_time}
 
     def _default(self, field: Any) -> Any:
         if getattr(field, "generated", False):
@@ -250,15 +269,16 @@ class _Reader:
         return self.connection.SchemaEditorClass._effective_default(field)
 
     def _is_filled(self, field: Any) -> bool:
-        has_database_default = getattr(field, "has_db_default", lambda: False)()
-        return has_database_default or self._default(field) is not None
+        return _has_database_default(field) or self._default(field) is not None
 
-    def _fills_nulls(self, old: Any, new: Any) -> bool:
-        """Whether Django puts a default where there is NULL when it takes the older field back."""
-        default = self._default(old)
-        if getattr(old, "has_db_default", lambda: False)():
-            return True
-        return default is not None and (self.connection.vendor == "sqlite" or default != self._default(new))
+    def _fills_nulls(self, old: Any) -> bool:
+        """Whether Django puts a default where there is NULL when it takes the older field back.
+
+        A remade table of SQLite gets the effective default, which an empty text is, too; PostgreSQL's an explicit one.
+        """
+        if self.connection.vendor == "sqlite":
+            return self._is_filled(old)
+        return _has_database_default(old) or old.has_default()
 
     def _unique_sets(self, model: Any) -> set[tuple[str, ...]]:
         columns = self._columns(model)
@@ -268,6 +288,11 @@ class _Reader:
                 sets.append(tuple(constraint.fields))
         known = [names for names in sets if all(name in columns for name in names)]
         return {tuple(columns[name].column for name in names) for names in known}
+
+
+def _has_database_default(field: Any) -> bool:
+    """``Field.has_db_default`` of Django 5.2, for 5.0 and 5.1 as well; before, there is none."""
+    return getattr(field, "db_default", NOT_PROVIDED) is not NOT_PROVIDED
 
 
 def _is_same(old: Any, new: Any) -> bool:

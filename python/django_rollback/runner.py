@@ -253,7 +253,12 @@ def _plain_indexes(migration: Migration, connection: Any) -> Iterator[None]:
         yield
 
 
-CONCURRENT_INDEX = re.compile(r"\s*(CREATE (UNIQUE )?INDEX|DROP INDEX)\s+CONCURRENTLY\b", re.IGNORECASE)
+COMMENTS = re.compile(r"^(?:\s|--[^\n]*(?:\n|$)|/\*.*?\*/)*", re.DOTALL)
+GAP = r"(?:\s|--[^\n]*(?:\n|$)|/\*.*?\*/)"
+CONCURRENT_INDEX = re.compile(
+    rf"((?:^|;){GAP}*(?:CREATE{GAP}+(?:UNIQUE{GAP}+)?INDEX|DROP{GAP}+INDEX)){GAP}+CONCURRENTLY\b",
+    re.IGNORECASE | re.DOTALL,
+)
 
 
 def _render_real_apps_again(state: LazyState) -> None:
@@ -285,8 +290,8 @@ class _FlushConstraints:
 
     def __call__(self, execute: Any, sql: Any, params: Any, many: bool, context: Any) -> Any:
         if self.connection.in_atomic_block and CONCURRENT_INDEX.match(str(sql)):
-            sql = CONCURRENT_INDEX.sub(r"\1", str(sql), count=1)
-        statement = str(sql).lstrip().upper()
+            sql = CONCURRENT_INDEX.sub(r"\1", str(sql))
+        statement = COMMENTS.sub("", str(sql)).upper()
         if not statement.startswith(SCHEMA_STATEMENTS):
             self.pending = self.pending or not statement.startswith("SELECT")
         elif self.pending and self.connection.in_atomic_block and statement.startswith(SCHEMA_STATEMENTS[:5]):

@@ -45,11 +45,11 @@ impl Console for Terminal {
         io::stdin().is_terminal() && io::stdout().is_terminal() && io::stderr().is_terminal()
     }
 
-    fn ask(&mut self, question: &str) -> Option<String> {
+    fn ask(&mut self, question: &str) -> Result<Option<String>, i32> {
         let mut answer = String::new();
         let _ = write!(io::stderr(), "{question}").and_then(|()| io::stderr().flush());
         let read = io::stdin().read_line(&mut answer);
-        read.is_ok_and(|length| length > 0).then_some(answer)
+        Ok(read.is_ok_and(|length| length > 0).then_some(answer))
     }
 
     /// A signal ends the process, as nothing here handles it: between two tries there is nothing to take back.

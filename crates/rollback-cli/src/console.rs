@@ -39,8 +39,9 @@ pub trait Console {
     /// Whether a person sits at both ends: then questions can be asked, and progress can be drawn.
     fn is_terminal(&self) -> bool;
 
-    /// Asks a person, and returns the line that was typed; `None` where nobody is there.
-    fn ask(&mut self, question: &str) -> Option<String>;
+    /// Asks a person, and returns the line that was typed; `None` where nobody is there. Fails with the number of a
+    /// signal.
+    fn ask(&mut self, question: &str) -> Result<Option<String>, i32>;
 
     /// Waits. Ends early with the number of a signal that asks to stop.
     fn pause(&mut self, length: Duration) -> Result<(), i32>;

@@ -29,6 +29,9 @@ pub enum Change {
         /// A column with the time of the last change of a row, or of its creation.
         #[serde(default)]
         written_at: Option<String>,
+        /// Whether that time is stored without its zone, as local time.
+        #[serde(default)]
+        local_time: bool,
     },
     /// A column is dropped with all its values.
     DropColumn {
@@ -39,6 +42,9 @@ pub enum Change {
         /// As for a table.
         #[serde(default)]
         written_at: Option<String>,
+        /// As for a table.
+        #[serde(default)]
+        local_time: bool,
     },
     /// A table comes (back), empty.
     CreateTable {
@@ -88,6 +94,8 @@ pub enum Change {
     },
     /// Code of the project or SQL of its own runs, and may do anything to the rows.
     RunCode,
+    /// Code or SQL ran forwards, and nothing is run backwards: what it made may be left behind.
+    LeaveBehind,
 }
 
 impl Change {
@@ -102,7 +110,7 @@ impl Change {
             | Self::Alter { table }
             | Self::Require { table, .. } => (Some(table), None),
             Self::RenameTable { table, to } => (Some(table), Some(to)),
-            Self::RunCode => (None, None),
+            Self::RunCode | Self::LeaveBehind => (None, None),
         };
         table.into_iter().chain(other).map(String::as_str)
     }
@@ -126,10 +134,12 @@ pub enum Rule {
         /// The greatest that fits.
         greatest: i64,
     },
-    /// No number with more digits than this before the decimal point.
+    /// No number with more digits than this before the decimal point, once it is rounded.
     Digits {
         /// How many.
         most: u32,
+        /// To how many decimal places it is rounded.
+        places: u32,
     },
     /// No two rows with the same values, NULL apart.
     Unique,
@@ -146,6 +156,8 @@ pub struct Drop {
     pub column: Option<String>,
     /// A column of the table with the time of a row's last change.
     pub written_at: Option<String>,
+    /// Whether that time is stored without its zone, as local time.
+    pub local_time: bool,
 }
 
 /// Something that the rows must satisfy.
@@ -174,7 +186,9 @@ pub struct Effects {
     pub requirements: Vec<Requirement>,
     /// Whether code of the project, or SQL of its own, runs.
     pub runs_code: bool,
-    /// Every table that is named on the way, by all its names: no other one is touched, unless code runs.
+    /// Whether something may come of the steps that no operation of Django's own tells.
+    pub is_opaque: bool,
+    /// Every table that is named on the way, by all its names: no other one is touched, unless it is opaque.
     pub names: BTreeSet<String>,
 }
 
@@ -222,15 +236,13 @@ impl Walk {
         let migration = &effect.migration;
         self.found.names.extend(effect.change.tables().map(str::to_owned));
         match &effect.change {
-            Change::DropTable { table, written_at } => {
-                self.drop(migration, table, None, written_at.as_deref());
+            Change::DropTable { table, written_at, local_time } => {
+                self.drop(migration, table, None, (written_at.as_deref(), *local_time));
             }
-            Change::DropColumn { table, column, written_at } => {
-                self.drop(migration, table, Some(column), written_at.as_deref());
+            Change::DropColumn { table, column, written_at, local_time } => {
+                self.drop(migration, table, Some(column), (written_at.as_deref(), *local_time));
             }
-            Change::CreateTable { table } => {
-                self.tables.insert(table.clone(), None);
-            }
+            Change::CreateTable { table } => self.forget(table),
             Change::CreateColumn { table, column, needs_empty } => {
                 if *needs_empty {
                     self.require(migration, table, &[], None);
@@ -238,16 +250,22 @@ impl Walk {
                 self.lock(table);
                 self.columns.insert((table.clone(), column.clone()), None);
             }
-            Change::RenameTable { table, to } => self.rename_table(table, to),
-            Change::RenameColumn { table, column, to } => {
+            Change::RenameTable { table, to } if table != to => self.rename_table(table, to),
+            Change::RenameColumn { table, column, to } if column != to => {
                 self.lock(table);
                 let now = self.column(table, column);
                 self.columns.insert((table.clone(), to.clone()), now);
                 self.columns.insert((table.clone(), column.clone()), None);
             }
-            Change::Alter { table } => self.lock(table),
+            Change::Alter { table }
+            | Change::RenameTable { table, .. }
+            | Change::RenameColumn { table, .. } => self.lock(table),
             Change::Require { table, columns, rule } => self.require(migration, table, columns, Some(rule)),
-            Change::RunCode => self.found.runs_code = true,
+            Change::RunCode => {
+                self.found.runs_code = true;
+                self.found.is_opaque = true;
+            }
+            Change::LeaveBehind => self.found.is_opaque = true,
         }
     }
 
@@ -256,7 +274,7 @@ impl Walk {
         migration: &MigrationId,
         table: &str,
         column: Option<&String>,
-        written_at: Option<&str>,
+        (written_at, local_time): (Option<&str>, bool),
     ) {
         self.lock(table);
         let now = self.table(table);
@@ -264,11 +282,19 @@ impl Walk {
         let written_at = written_at.and_then(|column| self.column(table, column));
         match column {
             Some(column) => self.columns.insert((table.to_owned(), column.clone()), None),
-            None => self.tables.insert(table.to_owned(), None),
+            None => {
+                self.forget(table);
+                None
+            }
         };
         let (Some(now), None | Some(Some(_))) = (now, &column_now) else { return };
-        let drop =
-            Drop { migration: migration.clone(), table: now, column: column_now.flatten(), written_at };
+        let drop = Drop {
+            migration: migration.clone(),
+            table: now,
+            column: column_now.flatten(),
+            written_at,
+            local_time,
+        };
         self.found.drops.push(drop);
     }
 
@@ -288,14 +314,20 @@ impl Walk {
     fn rename_table(&mut self, table: &str, to: &str) {
         self.lock(table);
         let now = self.table(table);
+        let of_table = self.columns.iter().filter(|((owner, _), _)| owner == table);
+        let moved: Vec<_> = of_table.map(|((_, column), now)| (column.clone(), now.clone())).collect();
+        self.forget(table);
+        self.forget(to);
         self.tables.insert(to.to_owned(), now);
-        self.tables.insert(table.to_owned(), None);
-        let of_table: Vec<_> = self.columns.iter().filter(|((owner, _), _)| owner == table).collect();
-        let moved: Vec<_> =
-            of_table.into_iter().map(|((_, column), now)| (column.clone(), now.clone())).collect();
         for (column, now) in moved {
             self.columns.insert((to.to_owned(), column), now);
         }
+    }
+
+    /// From here on the name stands for no table of now, nor for any of its columns.
+    fn forget(&mut self, table: &str) {
+        self.columns.retain(|(owner, _), _| owner != table);
+        self.tables.insert(table.to_owned(), None);
     }
 }
 
@@ -346,6 +378,19 @@ mod tests {
                {"kind": "drop-table", "table": "b"}"#,
         );
         assert_eq!((drops(&found), found.requirements.len()), (vec![], 0));
+    }
+
+    #[test]
+    fn a_name_that_is_used_again_stands_for_another_table() {
+        let found = effects(
+            r#"{"kind": "drop-column", "table": "item", "column": "price"}
+               {"kind": "drop-table", "table": "item"}
+               {"kind": "rename-table", "table": "former", "to": "item"}
+               {"kind": "rename-column", "table": "item", "column": "cost", "to": "cost"}
+               {"kind": "drop-column", "table": "item", "column": "price"}
+               {"kind": "drop-column", "table": "item", "column": "cost"}"#,
+        );
+        assert_eq!(drops(&found), ["item", "former.price", "former.cost"]);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::applied::{AppliedRow, AppliedSet};
 use crate::graph::Graph;
 use crate::migration::{MigrationFacts, MigrationId, ProjectFacts};
 pub use crate::remark::{Blocker, Unfit, Warning};
+use crate::sql;
 use crate::squash::Squashes;
 
 /// What a plan is made from.
@@ -304,6 +305,15 @@ impl<'a> Planner<'a> {
         }
         if !unknown.is_empty() && self.situation.on_disk.is_none() {
             warnings.push(Warning::OrderUnknown { migrations: unknown.iter().cloned().collect() });
+        }
+        for step in steps.iter().filter(|step| step.way == Way::Disk) {
+            let custom = self.facts.get(&step.migration).map_or(&[][..], |fact| &fact.custom);
+            let removing =
+                custom.iter().filter(|custom| custom.sql.as_deref().is_some_and(sql::may_remove_data));
+            warnings.extend(removing.map(|custom| Warning::MayLose {
+                migration: step.migration.clone(),
+                operation: custom.operation.clone(),
+            }));
         }
         let not_atomic = steps.iter().filter_map(|step| Some((&step.migration, step.apart.as_ref()?)));
         warnings.extend(not_atomic.map(|(migration, operation)| Warning::NotAtomic {

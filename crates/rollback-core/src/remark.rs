@@ -98,23 +98,26 @@ pub struct Unfit {
 
 impl fmt::Display for Unfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { migration, table, columns, rule, rows } = self;
-        let rows = if *rows == 1 { "1 row".to_owned() } else { format!("{rows} rows") };
+        let Self { migration, table, columns, rule, rows: number } = self;
+        let rows = if *number == 1 { "1 row".to_owned() } else { format!("{number} rows") };
         let columns = columns.join(", ");
-        let held = |what: &str| format!("{rows} of {table} {what} in {columns}");
+        let have = if *number == 1 { "has" } else { "have" };
+        let held = |what: &str| format!("{rows} of {table} {have} {what} in {columns}");
         let what = match rule {
             None => {
                 format!("{table} has {rows}, and a column comes back that takes no NULL and has no default")
             }
-            Some(Rule::NotNull) => held("have NULL"),
-            Some(Rule::Length { most }) => format!("{} longer than {most} characters", held("have a text")),
+            Some(Rule::NotNull) => held("NULL"),
+            Some(Rule::Length { most }) => format!("{} longer than {most} characters", held("a text")),
             Some(Rule::Range { least, greatest }) => {
-                format!("{} outside {least} to {greatest}", held("have a number"))
+                format!("{} outside {least} to {greatest}", held("a number"))
             }
-            Some(Rule::Digits { most }) => {
-                format!("{} with more than {most} digits before the point", held("have a number"))
+            Some(Rule::Digits { most, .. }) => {
+                format!("{} with more than {most} digits before the point", held("a number"))
             }
-            Some(Rule::Unique) => held("share their values with another row"),
+            Some(Rule::Unique) => {
+                format!("{rows} of {table} share their values with another row in {columns}")
+            }
         };
         write!(f, "{what}, which the schema before {migration} cannot hold")
     }
@@ -279,6 +282,13 @@ pub enum Warning {
     MayNotFit(Unfit),
     /// The connection goes through a transaction pooler.
     Pooler,
+    /// SQL of a migration's own that may remove data, which nobody counts.
+    MayLose {
+        /// The migration.
+        migration: MigrationId,
+        /// The operation, as Django describes it.
+        operation: String,
+    },
     /// How much is lost is not known: nobody here can say what undoing a migration drops.
     LossesUnknown,
 }
@@ -296,6 +306,7 @@ impl Warning {
             Self::NotVerifiable { .. } => "not-verifiable",
             Self::MayNotFit(_) => "may-not-fit",
             Self::Pooler => "pooler",
+            Self::MayLose { .. } => "may-lose",
             Self::LossesUnknown => "losses-unknown",
         }
     }
@@ -339,6 +350,10 @@ impl fmt::Display for Warning {
             Self::Pooler => f.write_str(
                 "the connection goes through a transaction pooler: all works through it, but a direct connection to \
                  the server notices a lost client sooner",
+            ),
+            Self::MayLose { migration, operation } => write!(
+                f,
+                "{operation} of {migration} runs SQL of its own that may remove data, which is not counted"
             ),
             Self::LossesUnknown => f.write_str(
                 "what would be lost is not counted here: `manage.py rollback plan` does that",

@@ -165,6 +165,18 @@ fn is_refused(statement: &[String]) -> bool {
         || (concurrently && !is_index && !statement.starts_with(&["refresh".to_owned()]))
 }
 
+/// Whether a statement in the text may remove rows or values.
+pub(crate) fn may_remove_data(sql: &str) -> bool {
+    words(sql).split(|word| word == ";").any(|statement| {
+        let mut pairs = statement.windows(2).map(|pair| (pair[0].as_str(), pair[1].as_str()));
+        let begins = statement.first().map(String::as_str);
+        matches!(begins, Some("delete" | "truncate"))
+            || pairs.any(|pair| {
+                matches!(pair, ("drop", "table" | "column" | "schema" | "materialized") | ("delete", "from"))
+            })
+    })
+}
+
 /// Whether the text does nothing but make and drop indexes.
 pub(crate) fn only_indexes(sql: &str) -> bool {
     words(sql)
@@ -215,6 +227,22 @@ mod tests {
             ("UPDATE a SET b = 'cut off", "UPDATE a SET b = ?"),
         ] {
             assert_eq!(without_values(sql), shown);
+        }
+    }
+
+    #[test]
+    fn statements_that_may_remove_data_are_told_from_others() {
+        for sql in [
+            "DROP TABLE a",
+            "ALTER TABLE a DROP COLUMN b",
+            "SELECT 1; DELETE FROM a",
+            "TRUNCATE a",
+            "UPDATE a SET b = 1",
+        ] {
+            assert!(may_remove_data(sql), "{sql}");
+        }
+        for sql in ["DROP VIEW a", "DROP INDEX a", "UPDATE a SET b = 1", "SELECT 'drop table a'"] {
+            assert!(!may_remove_data(sql), "{sql}");
         }
     }
 

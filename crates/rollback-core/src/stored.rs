@@ -22,6 +22,9 @@ pub enum StoredError {
         /// The hash under which it is stored.
         hash: String,
     },
+    /// It is not there.
+    #[error("it is missing")]
+    Missing,
     /// Its hash is right, yet it is no document of ours.
     #[error("it is not a document of ours: {0}")]
     Document(String),

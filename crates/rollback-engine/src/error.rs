@@ -117,10 +117,7 @@ pub enum EngineError {
         limit: i64,
     },
     /// The schema after all steps is not the one that the target was saved with.
-    #[error(
-        "after all steps the schema is not the one that {target} was saved with, and everything is as it was before: {}",
-        schema::describe(differences).join("; ")
-    )]
+    #[error("{}; everything is as it was before", self.cause())]
     WrongSchema {
         /// Label of the target.
         target: String,
@@ -184,11 +181,9 @@ pub enum EngineError {
         reason: String,
     },
     /// A step failed after others had been made permanent.
-    #[error("stopped after {done} of {total} steps: {step} could not be undone: {reason}")]
+    #[error("stopped after {done} of {total} steps: {reason}")]
     Stopped {
-        /// What was being done.
-        step: String,
-        /// What Django or the database said.
+        /// What was being done, and what Django or the database said.
         reason: String,
         /// How many steps are permanent.
         done: usize,
@@ -196,9 +191,7 @@ pub enum EngineError {
         total: usize,
     },
     /// After all steps the rows of `django_migrations` were not those of the target.
-    #[error(
-        "after all steps django_migrations did not hold what the plan promised, and everything is as it was before: {difference}"
-    )]
+    #[error("{}; everything is as it was before", self.cause())]
     WrongResult {
         /// The first differences.
         difference: String,
@@ -227,6 +220,24 @@ fn allowed(limit: i64) -> String {
 }
 
 impl EngineError {
+    /// What happened, without a word on what is left of it.
+    pub(crate) fn cause(&self) -> String {
+        match self {
+            Self::Waited { database, waited, reason, sessions } => {
+                format!("waited {waited} s for locks in {database} ({reason}){}", blocking(sessions))
+            }
+            Self::WrongSchema { target, differences } => format!(
+                "after all steps the schema is not the one that {target} was saved with: {}",
+                schema::describe(differences).join("; ")
+            ),
+            Self::WrongResult { difference } => {
+                format!("after all steps django_migrations did not hold what the plan promised: {difference}")
+            }
+            Self::Interrupted { .. } => "interrupted".to_owned(),
+            other => other.to_string(),
+        }
+    }
+
     /// What Django or the project's code said while the project was loaded.
     pub(crate) fn project(error: RunnerError) -> Self {
         match error.kind {

@@ -38,7 +38,7 @@ impl Guard {
         match taken {
             Ok(true) => Ok(guard),
             Ok(false) => Err(locked(None)),
-            Err(error) if lock::is_busy(error.kind) => Err(locked(lock::holder(database))),
+            Err(error) if lock::is_busy(error.kind) => Err(locked(lock::holder(database).map_err(failed)?)),
             Err(error) => Err(failed(error)),
         }
     }

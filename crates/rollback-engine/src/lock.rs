@@ -144,6 +144,23 @@ pub(crate) fn allow_silence(database: &mut dyn Database, allowed: bool) -> Resul
     database.query(sql, &[Value::Text(longest.as_millis().to_string())]).map(drop)
 }
 
+/// Sets how long statements outside transactions wait for a lock, for this session; `None` sets it back.
+pub(crate) fn limit_waiting(
+    database: &mut dyn Database,
+    longest: Option<Duration>,
+) -> Result<(), DatabaseError> {
+    if database.dialect() == Dialect::Sqlite || database.is_pooled()? == Some(true) {
+        return Ok(());
+    }
+    match longest {
+        Some(longest) => {
+            let longest = Value::Text(longest.as_millis().to_string());
+            database.query("SELECT set_config('lock_timeout', $1, false)", &[longest]).map(drop)
+        }
+        None => database.execute("RESET lock_timeout", &[]).map(drop),
+    }
+}
+
 /// Takes the row, without waiting. Whether it was there: `flush` empties our tables with all others.
 pub(crate) fn take_row(database: &mut dyn Database) -> Result<bool, DatabaseError> {
     let sql = match database.dialect() {
@@ -185,25 +202,40 @@ pub(crate) fn quoted(name: &str) -> String {
 }
 
 /// Who holds the row, as far as this role may know.
-pub(crate) fn holder(database: &mut dyn Database) -> Option<Holder> {
+pub(crate) fn holder(database: &mut dyn Database) -> Result<Option<Holder>, DatabaseError> {
     if database.dialect() == Dialect::Sqlite {
-        return None;
+        return Ok(None);
     }
     let sql = "SELECT coalesce(a.application_name, ''), a.pid, \
                to_char(a.xact_start AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') \
                FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid \
                WHERE l.relation = 'django_rollback_lock'::regclass AND l.granted AND a.pid <> pg_backend_pid() \
                AND l.mode = 'RowShareLock' ORDER BY a.xact_start LIMIT 1";
-    let row = database.query(sql, &[]).ok()?.into_iter().next()?;
+    let rows = unless_refused(database.query(sql, &[]))?;
+    Ok(rows.into_iter().next().and_then(read_holder))
+}
+
+/// The rows, or none where this role may not see them.
+fn unless_refused(rows: Result<Vec<Row>, DatabaseError>) -> Result<Vec<Row>, DatabaseError> {
+    match rows {
+        Err(error) if !error.is_interruption() => Ok(Vec::new()),
+        rows => rows,
+    }
+}
+
+fn read_holder(row: Row) -> Option<Holder> {
     let [Value::Text(name), Value::Int(pid), since] = <[Value; 3]>::try_from(row).ok()? else { return None };
     let since = if let Value::Text(since) = since { Some(since) } else { None };
     Some(Holder { what: name.strip_prefix(PREFIX).unwrap_or_default().to_owned(), pid: Some(pid), since })
 }
 
 /// The sessions that hold locks on these tables, the oldest first.
-pub(crate) fn blocking_sessions(database: &mut dyn Database, tables: &[String]) -> Vec<BlockingSession> {
+pub(crate) fn blocking_sessions(
+    database: &mut dyn Database,
+    tables: &[String],
+) -> Result<Vec<BlockingSession>, DatabaseError> {
     if database.dialect() == Dialect::Sqlite {
-        return Vec::new();
+        return Ok(Vec::new());
     }
     let sql = "SELECT a.pid, coalesce(a.usename, '?'), \
                extract(epoch FROM now() - coalesce(a.xact_start, a.query_start, now()))::bigint, coalesce(a.query, '?') \
@@ -211,8 +243,8 @@ pub(crate) fn blocking_sessions(database: &mut dyn Database, tables: &[String]) 
                SELECT FROM pg_locks l WHERE l.pid = a.pid AND l.granted AND l.relation IN ( \
                SELECT to_regclass(quote_ident(name)) FROM regexp_split_to_table($1, E'\\n') AS name)) \
                ORDER BY a.xact_start LIMIT 5";
-    let rows = database.query(sql, &[Value::Text(tables.join("\n"))]).unwrap_or_default();
-    rows.into_iter().filter_map(blocking_session).collect()
+    let rows = unless_refused(database.query(sql, &[Value::Text(tables.join("\n"))]))?;
+    Ok(rows.into_iter().filter_map(blocking_session).collect())
 }
 
 fn blocking_session(row: Row) -> Option<BlockingSession> {

@@ -118,6 +118,11 @@ pub enum DatabaseErrorKind {
 }
 
 impl DatabaseError {
+    /// Whether a signal was the reason: that is never passed over.
+    pub fn is_interruption(&self) -> bool {
+        matches!(self.kind, DatabaseErrorKind::Interrupted { .. })
+    }
+
     /// A failure in the database's own words. Only the first line is kept, without PostgreSQL's `DETAIL`: that
     /// one carries row contents.
     pub fn new(kind: DatabaseErrorKind, message: &str) -> Self {

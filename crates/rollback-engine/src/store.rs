@@ -1,8 +1,11 @@
 //! Our tables, and Django's `django_migrations`, as the engine reads and writes them.
 
 use std::fs::File;
+use std::time::Duration;
 
-use rollback_core::{AppliedRow, AppliedSet, CommitId, MigrationFacts, MigrationId, Release, Schema, Stored};
+use rollback_core::{
+    AppliedRow, AppliedSet, CommitId, MigrationFacts, MigrationId, Release, Schema, Stored, StoredError,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::catalogue;
@@ -233,13 +236,11 @@ impl<'d> Store<'d> {
     fn stored_schema(&mut self, commit: &CommitId, hash: Option<&str>) -> Result<Option<Schema>> {
         let Some(hash) = hash else { return Ok(None) };
         let rows = self.query("SELECT body FROM django_rollback_schema WHERE hash = $1", &[text(hash)])?;
+        let unusable = |error| EngineError::StoredSchema { release: commit.clone(), error };
+        let Some(row) = rows.into_iter().next() else { return Err(unusable(StoredError::Missing)) };
         let what = format!("the stored schema of release {commit}");
-        let Some(row) = rows.into_iter().next() else {
-            return Err(self.damaged(&what, "it is missing"));
-        };
         let document = Stored { hash: hash.to_owned(), body: self.reader(row, &what).text()? };
-        let schema = Schema::decode(&document);
-        schema.map(Some).map_err(|error| EngineError::StoredSchema { release: commit.clone(), error })
+        Schema::decode(&document).map(Some).map_err(unusable)
     }
 
     /// Remembers the schema that a release has now that newer migrations come.
@@ -370,6 +371,7 @@ impl<'d> Store<'d> {
             Err(error) if lock::is_busy(error.kind) => {
                 self.rollback_quietly();
                 let holder = lock::holder(self.database);
+                let holder = self.checked(holder)?;
                 return Err(EngineError::Locked { database: self.name(), holder });
             }
             Err(error) => return self.checked(Err(error)),
@@ -389,10 +391,14 @@ impl<'d> Store<'d> {
         let minded = lock::mind_manners(self.database, &Claim::to_look());
         let seen = self.checked(minded).and_then(|()| look(self));
         self.rollback_quietly();
-        if let Err(EngineError::Database { .. }) = &seen
-            && let Some(holder) = lock::holder(self.database)
-        {
-            return Err(EngineError::Locked { database: self.name(), holder: Some(holder) });
+        if let Err(EngineError::Database { error, .. }) = &seen {
+            if error.is_interruption() {
+                return seen;
+            }
+            let holder = lock::holder(self.database);
+            if let holder @ Some(_) = self.checked(holder)? {
+                return Err(EngineError::Locked { database: self.name(), holder });
+            }
         }
         if self.applied_rows()? == before { seen } else { Err(EngineError::Stale) }
     }
@@ -403,6 +409,33 @@ impl<'d> Store<'d> {
         self.checked(set)
     }
 
+    /// The indexes and triggers in a SQLite database, with the text that makes each.
+    pub fn indexes_and_triggers(&mut self) -> Result<Vec<HandMade>> {
+        if self.database.dialect() != Dialect::Sqlite {
+            return Ok(Vec::new());
+        }
+        let sql = "SELECT type, tbl_name, name, sql FROM sqlite_master WHERE type IN ('index', 'trigger') AND sql IS NOT NULL";
+        let rows = self.query(sql, &[])?;
+        rows.into_iter()
+            .map(|row| {
+                let mut row = self.reader(row, "a row of sqlite_master");
+                Ok(HandMade { kind: row.text()?, table: row.text()?, name: row.text()?, sql: row.text()? })
+            })
+            .collect()
+    }
+
+    /// Makes an index or a trigger again. That it cannot be, as its table or column has gone, is no failure.
+    pub fn make_again(&mut self, made: &HandMade) {
+        let _ = self.database.execute(&made.sql, &[]);
+    }
+
+    /// Lets every statement of this session wait no longer than this for a lock, also outside transactions; `None` for
+    /// as long as it is set for the session otherwise. Not through a pooler: there it would stay with others.
+    pub fn limit_waiting(&mut self, longest: Option<Duration>) -> Result<()> {
+        let limited = lock::limit_waiting(self.database, longest);
+        self.checked(limited)
+    }
+
     /// Takes the locks on these tables, those that are there.
     pub fn lock_tables(&mut self, tables: &[String]) -> Result<()> {
         let locked = lock::lock_tables(self.database, tables);
@@ -410,10 +443,11 @@ impl<'d> Store<'d> {
     }
 
     /// The sessions that hold locks on these tables, or on `django_migrations`.
-    pub fn blocking_sessions(&mut self, tables: &[String]) -> Vec<BlockingSession> {
+    pub fn blocking_sessions(&mut self, tables: &[String]) -> Result<Vec<BlockingSession>> {
         let mut tables = tables.to_vec();
         tables.push("django_migrations".to_owned());
-        lock::blocking_sessions(self.database, &tables)
+        let sessions = lock::blocking_sessions(self.database, &tables);
+        self.checked(sessions)
     }
 
     /// The connection itself, for what is no affair of our tables.
@@ -605,6 +639,19 @@ impl<'d> Store<'d> {
     fn reader(&self, row: Row, what: &str) -> Reader<'_> {
         Reader { database: &*self.database, what: what.to_owned(), values: row.into_iter() }
     }
+}
+
+/// An index or a trigger that nobody's migrations made, on SQLite, where remaking a table loses it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HandMade {
+    /// `index` or `trigger`.
+    pub kind: String,
+    /// The table that it is on.
+    pub table: String,
+    /// Its name.
+    pub name: String,
+    /// The statement that makes it.
+    pub sql: String,
 }
 
 /// What is applied, whether or not our own tables are there.

@@ -129,8 +129,12 @@ impl Console for DjangoConsole {
         Python::attach(|py| self.python.bind(py).getattr("is_terminal")?.extract()).unwrap_or(false)
     }
 
-    fn ask(&mut self, question: &str) -> Option<String> {
-        Python::attach(|py| self.python.bind(py).call_method1("ask", (question,))?.extract()).ok().flatten()
+    fn ask(&mut self, question: &str) -> Result<Option<String>, i32> {
+        Python::attach(|py| {
+            let answer =
+                self.python.bind(py).call_method1("ask", (question,)).and_then(|answer| answer.extract());
+            answer.or_else(|error| signal(py, &error).map_or(Ok(None), Err))
+        })
     }
 
     fn pause(&mut self, length: Duration) -> Result<(), i32> {

@@ -102,7 +102,7 @@ impl<'a> Context<'a> {
         let choice =
             DatabaseChoice { name: self.common.database.clone(), file: self.common.database_file.clone() };
         let mut session = self.door.connect(&choice)?;
-        for operation in open::settle(session.database.as_mut(), &self.actor()) {
+        for operation in open::settle(session.database.as_mut(), &self.actor())? {
             self.say(Level::Warning, &settled(&operation));
         }
         Ok(session)

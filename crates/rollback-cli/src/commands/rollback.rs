@@ -28,7 +28,9 @@ pub(crate) fn run(
     }
     let target = if arguments.resume { to_resume(&mut session)? } else { arguments.target.clone() };
     let mut prepared = plan::prepare(context, &mut session, &target)?;
-    if session.runner.is_none() && prepared.needs_code() {
+    let takes_writes =
+        !prepared.plan.blockers.iter().any(|blocker| matches!(blocker, Blocker::ReadOnly { .. }));
+    if session.runner.is_none() && prepared.needs_code() && takes_writes {
         if context.door.has_project(&context.path) {
             return hand_over(context, &mut session, &prepared, arguments);
         }
@@ -204,7 +206,7 @@ fn consent(
     }
     let question =
         format!("{} will be lost. Type 'yes' to go on, anything else to stop: ", plan::values(rows));
-    match context.console.ask(&question) {
+    match context.console.ask(&question).map_err(|signal| EngineError::Interrupted { signal })? {
         Some(answer) if answer.trim() == "yes" => Ok(None),
         _ => Err(CliError::other("stopped, and nothing was changed", None)),
     }

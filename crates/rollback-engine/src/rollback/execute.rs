@@ -16,7 +16,7 @@ use crate::error::EngineError;
 use crate::guard::Guard;
 use crate::lock::{self, Claim};
 use crate::ports::{Database, DatabaseErrorKind, Observer, Purpose, Runner, RunnerError};
-use crate::store::{Operation, Store};
+use crate::store::{HandMade, Operation, Store};
 
 /// Pauses between two tries: the first, and the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -53,6 +53,9 @@ pub fn execute(
         Some(unfinished) => return Err(unfinished.refusal()),
         None => None,
     };
+    if let Some(damage) = prepared.expected.damage.as_ref().filter(|_| manners.verify) {
+        return Err(damage.clone());
+    }
     refuse_losses(prepared.lost_rows(), manners)?;
     let execution = Execution {
         store: Store::open(database)?,
@@ -62,6 +65,7 @@ pub fn execute(
         observer,
         claim: Claim::new("rollback", actor, manners.lock_timeout),
         id: 0,
+        is_resumed: resumed.is_some(),
         done_before: resumed.map_or(0, |unfinished| unfinished.operation.steps_done),
         operation: resumed.map_or_else(
             || operation(prepared, actor),
@@ -77,7 +81,13 @@ fn resume(unfinished: &Unfinished, new: Operation) -> Operation {
     let before = &unfinished.operation;
     let mut steps: Vec<String> = before.steps.iter().take(before.steps_done).cloned().collect();
     steps.extend(new.steps);
-    Operation { steps, steps_done: before.steps_done, from_set: before.from_set.clone(), ..new }
+    Operation {
+        steps,
+        steps_done: before.steps_done,
+        step_begun: before.step_begun,
+        from_set: before.from_set.clone(),
+        ..new
+    }
 }
 
 fn refuse_losses(rows: i64, manners: &Manners) -> Result<(), EngineError> {
@@ -97,7 +107,9 @@ struct Execution<'e> {
     operation: Operation,
     /// Its number in history.
     id: i64,
-    /// How many steps were permanent when this began.
+    /// Whether it goes on with a rollback that stopped part-way: then it is part-way, whatever happens now.
+    is_resumed: bool,
+    /// How many steps are permanent.
     done_before: usize,
     started: Instant,
 }
@@ -173,9 +185,7 @@ impl Execution<'_> {
         self.lock_tables()?;
         self.prepare_runner()?;
         self.run_together(&self.prepared.plan.steps)?;
-        let done = self.close()?;
-        self.store.commit()?;
-        Ok(done)
+        self.close_and_commit()
     }
 
     fn begin(&mut self, purpose: Purpose) -> Result<(), EngineError> {
@@ -187,7 +197,7 @@ impl Execution<'_> {
         self.store.lock_tables(&self.prepared.tables)?;
         match self.manners.max_lost_rows {
             Some(limit) => refuse_losses(
-                super::survey::lost_rows_now(&mut self.store, &self.prepared.losses, limit)?,
+                super::survey::lost_rows_now(&mut self.store, &self.prepared.drops, limit)?,
                 self.manners,
             ),
             None => Ok(()),
@@ -223,6 +233,27 @@ impl Execution<'_> {
     }
 
     fn run_together(&mut self, steps: &[Step]) -> Result<(), Failure> {
+        let hand_made = self.hand_made()?;
+        self.run_all(steps)?;
+        // Where Django remakes a table of SQLite, it makes again what it knows of, and no more.
+        let left: Vec<HandMade> = self.hand_made()?;
+        for lost in hand_made.iter().filter(|made| !left.contains(made)) {
+            self.store.make_again(lost);
+        }
+        Ok(())
+    }
+
+    /// The indexes and triggers on SQLite that somebody made by hand.
+    fn hand_made(&mut self) -> Result<Vec<HandMade>, EngineError> {
+        if !self.prepared.expected.has_drift() {
+            return Ok(Vec::new());
+        }
+        let mut made = self.store.indexes_and_triggers()?;
+        made.retain(|made| self.prepared.expected.is_drift(&made.kind, &made.table, &made.name));
+        Ok(made)
+    }
+
+    fn run_all(&mut self, steps: &[Step]) -> Result<(), Failure> {
         for step in steps {
             self.observer.step_begins(step);
             let begun = Instant::now();
@@ -271,6 +302,7 @@ impl Execution<'_> {
             "not-verified"
         };
         self.operation.verified = Some(verified.to_owned());
+        self.operation.step_begun = false;
         self.bookkeeping()?;
         self.operation.outcome = "done".to_owned();
         self.store.update_operation(self.id, &self.operation)?;
@@ -336,11 +368,11 @@ impl Execution<'_> {
                 database: self.store.name(),
                 waited: (waited + Duration::from_millis(500)).as_secs(),
                 reason: failure.reason(),
-                sessions: self.store.blocking_sessions(&self.prepared.tables),
+                sessions: self.store.blocking_sessions(&self.prepared.tables)?,
             }));
         };
         self.observer.waits(&failure.reason());
-        self.stay_alive();
+        self.stay_alive()?;
         let paused = self.observer.pause(pause(*tries).min(left));
         *tries += 1;
         paused.map_err(|signal| Failure::Engine(EngineError::Interrupted { signal }))
@@ -348,18 +380,25 @@ impl Execution<'_> {
 
     /// Says in history that this rollback will try again: nobody holds the lock meanwhile, and others would take it for
     /// one whose process has died.
-    fn stay_alive(&mut self) {
-        const MARGIN: Duration = Duration::from_secs(10);
+    fn stay_alive(&mut self) -> Result<(), EngineError> {
         if self.id == 0 {
-            return;
+            return Ok(());
         }
+        match self.write_until_when() {
+            Err(error) if error.signal().is_some() => Err(error),
+            // The worst that comes of it is a wrong word in history for a while.
+            _ => Ok(()),
+        }
+    }
+
+    fn write_until_when(&mut self) -> Result<(), EngineError> {
+        const MARGIN: Duration = Duration::from_secs(10);
         let longest = LONGEST_PAUSE + self.manners.lock_timeout + MARGIN;
-        // Where that cannot be written, the worst that comes of it is a wrong word in history for a while.
-        if let Ok(until) = self.store.clock(longest.as_secs()) {
-            self.operation.waits_until = Some(until);
-            let _ = self.write_progress();
-            self.operation.waits_until = None;
-        }
+        let until = self.store.clock(longest.as_secs())?;
+        self.operation.waits_until = Some(until);
+        let written = self.write_progress();
+        self.operation.waits_until = None;
+        written
     }
 
     fn all_taken_back(&mut self, failure: Failure) -> EngineError {
@@ -377,7 +416,7 @@ impl Execution<'_> {
             },
         };
         let outcome = match error {
-            _ if self.done_before > 0 => "stopped",
+            _ if self.is_resumed => "stopped",
             EngineError::Interrupted { .. } => "interrupted",
             _ => "failed",
         };
@@ -420,7 +459,7 @@ impl Execution<'_> {
                 }
                 Ok(None) => {
                     self.operation.steps_done = self.done_before;
-                    self.record_end(if self.done_before > 0 { "stopped" } else { "failed" }, &place);
+                    self.record_end(if self.is_resumed { "stopped" } else { "failed" }, &place);
                     return Err(EngineError::ConnectionLost { database: self.store.name(), reason });
                 }
                 Err(_) if lost.elapsed() < RECONNECT_PATIENCE => {}
@@ -455,7 +494,7 @@ impl Execution<'_> {
         let ended = self.each_segment();
         let result = ended.map_err(|failure| {
             self.store.rollback_quietly();
-            self.stopped(&failure)
+            self.stopped(failure)
         });
         drop(guard);
         result
@@ -508,16 +547,21 @@ impl Execution<'_> {
 
     /// A step outside a transaction. History says that it has begun before anything of it can be permanent.
     fn run_apart(&mut self, step: &Step, is_first: bool) -> Result<(), Failure> {
+        // Its locks cannot be kept until it takes them, but they can be waited for.
+        self.begin_segment()?;
         if is_first {
-            self.begin_segment()?;
             self.prepare_runner()?;
-            self.store.commit()?;
         }
+        self.store.commit()?;
         self.operation.step_begun = true;
         self.write_progress()?;
         self.observer.step_begins(step);
         let begun = Instant::now();
-        self.runner.undo(step).map_err(|error| self.failed(step, error))?;
+        self.store.limit_waiting(Some(self.manners.lock_timeout))?;
+        let undone = self.runner.undo(step);
+        let limited = self.store.limit_waiting(None);
+        undone.map_err(|error| self.failed(step, error))?;
+        limited?;
         self.begin_guarded(Purpose::Records)?;
         step.rows.iter().try_for_each(|row| self.store.unrecord(row))?;
         self.operation.steps_done += 1;
@@ -530,20 +574,22 @@ impl Execution<'_> {
     }
 
     /// Writes down where it ended: with nothing changed, or part-way.
-    fn stopped(&mut self, failure: &Failure) -> EngineError {
+    fn stopped(&mut self, failure: Failure) -> EngineError {
         if failure.is_lost() {
             // Where the server is not there again at once, the next command settles what history says.
             let _ = self.store.reconnect();
         }
-        let (step, reason) = (failure.place().to_owned(), failure.reason());
+        if self.done_before == 0 && !self.operation.step_begun && !self.is_resumed {
+            return self.all_taken_back(failure);
+        }
         let (done, total) = (self.done_before, self.operation.steps.len());
         self.operation.steps_done = done;
-        if done == 0 && !self.operation.step_begun {
-            self.record_end("failed", &step);
-            return EngineError::Failed { step, reason };
-        }
-        self.record_end("stopped", &step);
-        EngineError::Stopped { step, reason, done, total }
+        self.record_end("stopped", failure.place());
+        let reason = match failure {
+            Failure::Step { step, error } => format!("{step} could not be undone: {}", error.message),
+            Failure::Engine(error) => error.cause(),
+        };
+        EngineError::Stopped { reason, done, total }
     }
 }
 

@@ -7,6 +7,7 @@ mod verify;
 
 use std::time::Duration;
 
+use rollback_core::effect::Drop;
 use rollback_core::plan::{self, Blocker, Plan, Situation, Warning, Way};
 use rollback_core::{
     AppliedRow, AppliedSet, CommitId, Effects, MigrationFacts, MigrationId, MovedTag, ProjectFacts, Release,
@@ -43,6 +44,8 @@ pub struct Prepared {
     /// The releases that it was made from, from the newest to the target.
     releases: Vec<StoredRelease>,
     target_set: AppliedSet,
+    /// What is dropped and there now, with or without data: it is counted again under the lock.
+    drops: Vec<Drop>,
     /// The tables that the steps lock, sorted.
     tables: Vec<String>,
     /// What the schema has to be at the end.
@@ -154,6 +157,7 @@ pub fn prepare(
         rows,
         releases: stored[..=place].to_vec(),
         target_set,
+        drops: Vec::new(),
         tables: Vec::new(),
         expected: Expected::default(),
     };

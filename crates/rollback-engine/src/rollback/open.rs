@@ -65,18 +65,22 @@ fn close(store: &mut Store<'_>) -> Result<Operation, EngineError> {
 /// Settles what commands that died have left behind, and returns what that came to. An operation that says that it is
 /// on its way while nobody holds the lock is not: its transaction is the database's to take back, and it did.
 ///
-/// That nothing can be written here, or that somebody is at work, is no failure of the command that asks.
-pub fn settle(database: &mut dyn Database, actor: &Actor) -> Vec<Operation> {
-    let Ok(mut store) = Store::open(database) else { return Vec::new() };
-    match left_behind(&mut store) {
-        Ok(left) if !left.is_empty() => {}
-        _ => return Vec::new(),
+/// That nothing can be written here, or that somebody is at work, is no failure of the command that asks; a signal is.
+pub fn settle(database: &mut dyn Database, actor: &Actor) -> Result<Vec<Operation>, EngineError> {
+    match settle_what_is_left(database, actor) {
+        Err(error) if error.signal().is_none() => Ok(Vec::new()),
+        settled => settled,
     }
-    if store.begin_locked(Purpose::Records, &Claim::new("settle", actor, LOCK_TIMEOUT)).is_err() {
-        return Vec::new();
+}
+
+fn settle_what_is_left(database: &mut dyn Database, actor: &Actor) -> Result<Vec<Operation>, EngineError> {
+    let mut store = Store::open(database)?;
+    if left_behind(&mut store)?.is_empty() {
+        return Ok(Vec::new());
     }
+    store.begin_locked(Purpose::Records, &Claim::new("settle", actor, LOCK_TIMEOUT))?;
     let settled = settle_all(&mut store);
-    store.end(settled).unwrap_or_default()
+    store.end(settled)
 }
 
 fn settle_all(store: &mut Store<'_>) -> Result<Vec<Operation>, EngineError> {

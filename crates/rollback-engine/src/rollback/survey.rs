@@ -1,6 +1,7 @@
 //! Looking before the first lock: what would be lost, and what the database would refuse on the way.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use rollback_core::effect::{Drop, Requirement, Rule};
 use rollback_core::plan::{Blocker, Unfit, Warning, Way};
@@ -37,7 +38,8 @@ pub(super) fn survey(
     survey.columns = survey.all_columns().map_err(checked)?;
     prepared.tables =
         effects.tables.iter().filter(|table| survey.columns.contains_key(*table)).cloned().collect();
-    prepared.losses = survey.losses(&effects.drops, &prepared.from.saved_at).map_err(checked)?;
+    prepared.drops = effects.drops.iter().filter(|drop| survey.has_data_of(drop)).cloned().collect();
+    prepared.losses = survey.losses(&prepared.drops, &prepared.from.saved_at).map_err(checked)?;
     let tables = prepared.tables.clone();
     prepared.plan.blockers.extend(survey.owners(&tables).map_err(checked)?);
     for requirement in &effects.requirements {
@@ -51,9 +53,10 @@ pub(super) fn survey(
     for drop in &effects.drops {
         let objects = survey.dependants(drop, &touched).map_err(checked)?;
         let foreign = objects.into_iter().filter(|object| {
-            prepared.expected.is_drift(&object.kind, &object.name) || !custom.may_drop(&object.name)
+            let Dependant { kind, table, name } = object;
+            prepared.expected.is_drift(kind, table, name) || !custom.may_drop(name)
         });
-        let objects: Vec<String> = foreign.map(|object| format!("{} {}", object.kind, object.name)).collect();
+        let objects: Vec<String> = foreign.map(|object| object.to_string()).collect();
         if !objects.is_empty() {
             prepared.plan.blockers.push(Blocker::Dependants { table: drop.table.clone(), objects });
         }
@@ -63,12 +66,12 @@ pub(super) fn survey(
 }
 
 /// How many rows and values would be lost as of now; no more are counted than it takes to know that the limit is passed.
-pub(super) fn lost_rows_now(store: &mut Store<'_>, losses: &[Loss], limit: i64) -> Result<i64> {
+pub(super) fn lost_rows_now(store: &mut Store<'_>, drops: &[Drop], limit: i64) -> Result<i64> {
     let name = store.name();
     let mut lost = 0;
-    for loss in losses {
+    for drop in drops {
         let most = limit.saturating_sub(lost).saturating_add(1);
-        let counted = count(store.database(), &loss.table, loss.column.as_deref(), None, Some(most));
+        let counted = count(store.database(), &drop.table, drop.column.as_deref(), None, Some(most));
         lost += counted.map_err(|error| EngineError::Database { database: name.clone(), error })?;
         if lost > limit {
             break;
@@ -114,7 +117,16 @@ impl CustomSql {
 /// Something that would go with what is dropped.
 struct Dependant {
     kind: String,
+    /// The table that it is on; for a view or a function, its own name.
+    table: String,
     name: String,
+}
+
+impl fmt::Display for Dependant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, table, name } = self;
+        if table == name { write!(f, "{kind} {name}") } else { write!(f, "{kind} {name} of {table}") }
+    }
 }
 
 struct Survey<'d> {
@@ -163,23 +175,30 @@ impl Survey<'_> {
         self.columns.get(table).is_some_and(|columns| columns.contains(column))
     }
 
+    /// Whether what is dropped is there now.
+    fn has_data_of(&self, drop: &Drop) -> bool {
+        match &drop.column {
+            Some(column) => self.has(&drop.table, column),
+            None => self.columns.contains_key(&drop.table),
+        }
+    }
+
     fn losses(&mut self, drops: &[Drop], saved_at: &str) -> Asked<Vec<Loss>> {
         let mut losses = Vec::new();
-        for Drop { migration, table, column, written_at } in drops {
-            let is_there =
-                column.as_ref().map_or(self.columns.contains_key(table), |column| self.has(table, column));
-            if !is_there {
-                continue;
-            }
+        for Drop { migration, table, column, written_at, local_time } in drops {
             let rows = count(self.database, table, column.as_deref(), None, None)?;
             if rows == 0 {
                 continue;
             }
             let written_at = written_at.as_ref().filter(|written_at| self.has(table, written_at));
             let since = match written_at {
-                Some(written_at) => {
-                    Some(count(self.database, table, column.as_deref(), Some((written_at, saved_at)), None)?)
-                }
+                Some(written_at) => Some(count(
+                    self.database,
+                    table,
+                    column.as_deref(),
+                    Some(Since { written_at, local_time: *local_time, time: saved_at }),
+                    None,
+                )?),
                 None => None,
             };
             losses.push(Loss {
@@ -235,7 +254,7 @@ impl Survey<'_> {
             Some(_) if !self.is_postgres() => return Ok(None),
             Some(Rule::Length { most }) => format!("char_length({column}::text) > {most}"),
             Some(Rule::Range { least, greatest }) => format!("{column} NOT BETWEEN {least} AND {greatest}"),
-            Some(Rule::Digits { most }) => format!("abs({column}) >= 1e{most}"),
+            Some(Rule::Digits { most, places }) => format!("abs(round({column}, {places})) >= 1e{most}"),
         };
         let rows =
             self.database.query(&format!("SELECT count(*) FROM {table_name} WHERE {condition}"), &[])?;
@@ -258,8 +277,10 @@ impl Survey<'_> {
         let column = drop.column.clone().map_or(Value::Null, Value::Text);
         let table = Value::Text(drop.table.clone());
         let rows = self.database.query(DEPENDANTS, &[table, column, Value::Text(touched.to_owned())])?;
-        let dependant = |row: Row| match <[Value; 2]>::try_from(row).ok()? {
-            [Value::Text(kind), Value::Text(name)] => Some(Dependant { kind, name }),
+        let dependant = |row: Row| match <[Value; 3]>::try_from(row).ok()? {
+            [Value::Text(kind), Value::Text(table), Value::Text(name)] => {
+                Some(Dependant { kind, table, name })
+            }
             _ => None,
         };
         Ok(rows.into_iter().filter_map(dependant).collect())
@@ -274,8 +295,8 @@ impl Survey<'_> {
                    SELECT (SELECT count(*) FROM tables) \
                    + (SELECT count(*) FROM pg_index WHERE indrelid IN (SELECT oid FROM tables)) \
                    + (SELECT 2 * count(*) FROM pg_class WHERE oid IN (SELECT oid FROM tables) AND reltoastrelid <> 0) \
-                   + (SELECT count(*) FROM pg_depend WHERE refobjid IN (SELECT oid FROM tables) \
-                      AND classid = 'pg_class'::regclass AND deptype IN ('a', 'i')), \
+                   + (SELECT count(*) FROM pg_depend JOIN pg_class ON pg_class.oid = objid AND relkind = 'S' \
+                      WHERE refobjid IN (SELECT oid FROM tables) AND classid = 'pg_class'::regclass), \
                    current_setting('max_locks_per_transaction')::bigint * \
                    (current_setting('max_connections')::bigint + current_setting('max_prepared_transactions')::bigint)";
         let rows = self.database.query(sql, &[Value::Text(tables.join("\n"))])?;
@@ -297,35 +318,48 @@ WITH dropped AS (
     WHERE refclassid = 'pg_class'::regclass AND (name IS NULL OR refobjsubid IN
         (SELECT attnum FROM pg_attribute WHERE attrelid = relation AND attname = name))
 )
-SELECT CASE relkind WHEN 'm' THEN 'materialized view' ELSE 'view' END, relname::text
+SELECT CASE relkind WHEN 'm' THEN 'materialized view' ELSE 'view' END, relname::text, relname::text
 FROM depending JOIN pg_rewrite ON pg_rewrite.oid = objid AND classid = 'pg_rewrite'::regclass
 JOIN pg_class ON pg_class.oid = ev_class
 WHERE ev_class <> refobjid
 UNION
-SELECT 'function', proname::text
+SELECT 'function', proname::text, proname::text
 FROM depending JOIN pg_proc ON pg_proc.oid = objid AND classid = 'pg_proc'::regclass
 UNION
-SELECT 'constraint', conname || ' of ' || relname
+SELECT 'constraint', relname::text, conname::text
 FROM pg_constraint JOIN dropped ON confrelid = relation JOIN pg_class ON pg_class.oid = conrelid
 WHERE contype = 'f' AND conrelid <> confrelid
 AND (name IS NULL OR (SELECT attnum FROM pg_attribute WHERE attrelid = relation AND attname = name) = ANY (confkey))
 AND relname NOT IN (SELECT touched FROM regexp_split_to_table($3, E'\\n') AS touched)
-ORDER BY 1, 2";
+ORDER BY 1, 2, 3";
+
+/// Rows whose time is later than another one.
+#[derive(Clone, Copy)]
+struct Since<'a> {
+    written_at: &'a str,
+    /// The time in the row is that of the zone of this process, which Django has set to the project's.
+    local_time: bool,
+    /// RFC 3339, UTC.
+    time: &'a str,
+}
 
 /// Counts the rows of a table, or the values in a column: all, or those written since a time, or no more than `most`.
 fn count(
     database: &mut dyn Database,
     table: &str,
     column: Option<&str>,
-    since: Option<(&String, &str)>,
+    since: Option<Since<'_>>,
     most: Option<i64>,
 ) -> Asked<i64> {
     let mut conditions = vec!["1 = 1".to_owned()];
     conditions.extend(column.map(|column| format!("{} IS NOT NULL", quoted(column))));
     let mut params = Vec::new();
-    if let Some((written_at, time)) = since {
+    if let Some(Since { written_at, local_time, time }) = since {
         let written_at = quoted(written_at);
         conditions.push(match database.dialect() {
+            Dialect::Sqlite if local_time => {
+                format!("{written_at} > strftime('%Y-%m-%d %H:%M:%f', $1, 'localtime')")
+            }
             Dialect::Sqlite => format!("{written_at} > strftime('%Y-%m-%d %H:%M:%f', $1)"),
             Dialect::Postgres => format!("{written_at} > $1::text::timestamptz"),
         });

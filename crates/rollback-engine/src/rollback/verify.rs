@@ -14,6 +14,8 @@ use crate::store::{Store, StoredRelease};
 pub(super) struct Expected {
     /// The target's; none where it was saved without one.
     pub(super) schema: Option<Schema>,
+    /// Why the target's cannot be used, where it is damaged.
+    pub(super) damage: Option<EngineError>,
     /// How the schema differs now from the one that the current release was saved with. It may differ so afterwards.
     drift: Vec<SchemaDifference>,
     /// What else may differ from the target's afterwards, as it does now: what no step touches, and what migrations of the
@@ -29,9 +31,16 @@ impl Expected {
         drift.into_iter().chain(unknown).collect()
     }
 
-    /// Whether an object of this kind and name was changed or made by hand.
-    pub(super) fn is_drift(&self, kind: &str, table: &str) -> bool {
-        self.drift.iter().any(|difference| difference.object.kind == kind && difference.object.table == table)
+    /// Whether anything was changed or made by hand.
+    pub(super) fn has_drift(&self) -> bool {
+        !self.drift.is_empty()
+    }
+
+    /// Whether this object was changed or made by hand; one whose name was made up is known by its table.
+    pub(super) fn is_drift(&self, kind: &str, table: &str, name: &str) -> bool {
+        self.drift.iter().map(|difference| &difference.object).any(|object| {
+            object.kind == kind && object.table == table && (object.name == name || object.name.is_empty())
+        })
     }
 }
 
@@ -43,9 +52,16 @@ pub(super) fn expected(
     prepared: &Prepared,
     effects: Option<&Effects>,
 ) -> Result<Expected, EngineError> {
-    let Some(schema) = store.last_schema_of(target)? else { return Ok(Expected::default()) };
     let now = store.read_schema()?;
     let drift = drift(store, current, prepared, &now)?;
+    let schema = match store.last_schema_of(target) {
+        Err(error @ EngineError::StoredSchema { .. }) => {
+            return Ok(Expected { damage: Some(error), drift, ..Expected::default() });
+        }
+        schema => schema?,
+    };
+    let Some(schema) = schema else { return Ok(Expected { drift, ..Expected::default() }) };
+    let made_by_hand = made_by_hand(store, target, &schema);
     let is_incomplete =
         prepared.plan.warnings.iter().any(|warning| matches!(warning, Warning::NotApplied { .. }));
     let differences = schema.differences(&now);
@@ -56,8 +72,15 @@ pub(super) fn expected(
         !is_touched(prepared, effects, difference)
             || (is_incomplete && missing.contains(&identity(difference)))
     });
-    let excused = excused.cloned().collect();
-    Ok(Expected { schema: Some(schema), drift, excused })
+    let excused = excused.cloned().chain(made_by_hand).collect();
+    Ok(Expected { schema: Some(schema), damage: None, drift, excused })
+}
+
+/// What the target had at its end and not when it was saved, as missing: a later `migrate` may have lost it, and no
+/// migration brings it back.
+fn made_by_hand(store: &mut Store<'_>, target: &StoredRelease, at_its_end: &Schema) -> Vec<SchemaDifference> {
+    let Ok(Some(saved)) = store.schema_of(target) else { return Vec::new() };
+    at_its_end.differences(&saved).into_iter().filter(|difference| difference.side == Side::Missing).collect()
 }
 
 fn identity(difference: &SchemaDifference) -> (&str, &str, &str) {
@@ -68,7 +91,7 @@ fn identity(difference: &SchemaDifference) -> (&str, &str, &str) {
 /// Whether a step may have to do with this object: one that names its table, or any that runs code or SQL of its own.
 fn is_touched(prepared: &Prepared, effects: Option<&Effects>, difference: &SchemaDifference) -> bool {
     match effects {
-        Some(effects) => effects.runs_code || effects.names.contains(&difference.object.table),
+        Some(effects) => effects.is_opaque || effects.names.contains(&difference.object.table),
         None => prepared.needs_code(),
     }
 }
