@@ -232,13 +232,7 @@ mod tests {
 
     #[test]
     fn statements_that_may_remove_data_are_told_from_others() {
-        for sql in [
-            "DROP TABLE a",
-            "ALTER TABLE a DROP COLUMN b",
-            "SELECT 1; DELETE FROM a",
-            "TRUNCATE a",
-            "UPDATE a SET b = 1",
-        ] {
+        for sql in ["DROP TABLE a", "ALTER TABLE a DROP COLUMN b", "SELECT 1; DELETE FROM a", "TRUNCATE a"] {
             assert!(may_remove_data(sql), "{sql}");
         }
         for sql in ["DROP VIEW a", "DROP INDEX a", "UPDATE a SET b = 1", "SELECT 'drop table a'"] {

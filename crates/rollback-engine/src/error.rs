@@ -117,7 +117,10 @@ pub enum EngineError {
         limit: i64,
     },
     /// The schema after all steps is not the one that the target was saved with.
-    #[error("{}; everything is as it was before", self.cause())]
+    #[error(
+        "after all steps the schema is not the one that {target} was saved with, and everything is as it was before: {}",
+        schema::describe(differences).join("; ")
+    )]
     WrongSchema {
         /// Label of the target.
         target: String,
@@ -191,7 +194,9 @@ pub enum EngineError {
         total: usize,
     },
     /// After all steps the rows of `django_migrations` were not those of the target.
-    #[error("{}; everything is as it was before", self.cause())]
+    #[error(
+        "after all steps django_migrations did not hold what the plan promised, and everything is as it was before: {difference}"
+    )]
     WrongResult {
         /// The first differences.
         difference: String,
@@ -224,7 +229,7 @@ impl EngineError {
     pub(crate) fn cause(&self) -> String {
         match self {
             Self::Waited { database, waited, reason, sessions } => {
-                format!("waited {waited} s for locks in {database} ({reason}){}", blocking(sessions))
+                format!("waited {waited} s for locks in {database}: {reason}{}", blocking(sessions))
             }
             Self::WrongSchema { target, differences } => format!(
                 "after all steps the schema is not the one that {target} was saved with: {}",

@@ -12,6 +12,7 @@ use crate::{ExitCode, Session, document};
 pub(crate) fn run(context: &mut Context<'_>, arguments: &TargetArguments) -> Result<ExitCode, CliError> {
     let mut session = context.connect()?;
     let prepared = prepare(context, &mut session, arguments)?;
+    prepared.check_verifiable()?;
     preview(context, &prepared)
 }
 

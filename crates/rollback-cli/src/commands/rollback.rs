@@ -28,6 +28,9 @@ pub(crate) fn run(
     }
     let target = if arguments.resume { to_resume(&mut session)? } else { arguments.target.clone() };
     let mut prepared = plan::prepare(context, &mut session, &target)?;
+    if !arguments.manners.no_verify {
+        prepared.check_verifiable()?;
+    }
     let takes_writes =
         !prepared.plan.blockers.iter().any(|blocker| matches!(blocker, Blocker::ReadOnly { .. }));
     if session.runner.is_none() && prepared.needs_code() && takes_writes {

@@ -53,8 +53,8 @@ pub fn execute(
         Some(unfinished) => return Err(unfinished.refusal()),
         None => None,
     };
-    if let Some(damage) = prepared.expected.damage.as_ref().filter(|_| manners.verify) {
-        return Err(damage.clone());
+    if manners.verify {
+        prepared.check_verifiable()?;
     }
     refuse_losses(prepared.lost_rows(), manners)?;
     let execution = Execution {
