@@ -79,6 +79,7 @@ pub fn save(
     request: &SaveRequest<'_>,
 ) -> Result<Saved, EngineError> {
     let mut store = Store::open(database)?;
+    open::refuse_open(&mut store)?;
     let rows = store.applied_rows()?;
     let unknown = match runner {
         Some(runner) => facts_to_remember(&mut store, runner, &rows)?,
@@ -94,7 +95,6 @@ pub fn save(
     {
         return Ok(saved(request, &rows, &known, first_look));
     }
-    open::refuse_open(&mut store)?;
     let claim = Claim::new("save", request.actor, lock::LOCK_TIMEOUT);
     begin(&mut store, &claim)?;
     let written = write(&mut store, request, &unknown);
