@@ -43,7 +43,8 @@ from django_rollback.signals import Signals
 
 steps = [tuple(step) for step in json.load(open(sys.argv[1]))]
 executor = MigrationExecutor(connection)
-order = [(m.app_label, m.name) for m, _ in executor.migration_plan(executor.loader.graph.leaf_nodes(), clean_start=True)]
+full = executor.migration_plan(executor.loader.graph.leaf_nodes(), clean_start=True)
+order = [(migration.app_label, migration.name) for migration, _ in full]
 runner = Runner(connection, SimpleNamespace(verbosity=0, failure=None, signals=Signals()))
 runner.facts()
 with fewer_collections(), transaction.atomic():
