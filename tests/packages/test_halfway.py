@@ -15,7 +15,7 @@ import pytest
 from harness.postgres import Cluster
 from packages import sites
 from packages.journeys import Databases, Journey, Snapshot, blocked, commit_of
-from packages.known import forgiven
+from packages.known import forgiven, go_back
 from scenarios import same
 from two_releases import everything_in
 
@@ -68,8 +68,9 @@ def test_what_comes_back_is_what_was_there(journey: Journey, share: float) -> No
     target = journey.target(share)
     start = journey.farthest_start(target)
     journey.use_copy(start)
-    journey.project.manage("rollback_migrations", "-c", commit_of(target))
+    exact = go_back(journey.project, commit_of(target))
     found, fresh = Snapshot.of(journey.project.database), journey.snapshots[target]
+    assert exact or found.schema != fresh.schema
     same(forgiven(found.schema), forgiven(fresh.schema))
     same(found.migrations, fresh.migrations)
     assert found.content_types >= fresh.content_types
