@@ -113,7 +113,7 @@ MUTANTS = [
     Mutant(
         "constraints are not flushed",
         f"{DOOR}/runner.py",
-        'execute("SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED", None, False, context)',
+        "self.pending = not self._flush(execute, context)",
         "pass",
         "tests/test_rollback.py",
     ),

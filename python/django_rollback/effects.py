@@ -68,7 +68,7 @@ class _Reader:
             return code + list(self._rename_model(operation, before, after))
         if isinstance(operation, ops.RenameField):
             return code + list(self._rename_field(operation, before, after))
-        return code + list(self._difference(before, after))
+        return code + (list(self._difference(before, after)) or list(self._unseen(operation, after)))
 
     def _difference(self, before: Any, after: Any) -> Iterator[Effect]:
         for key in sorted(before.models.keys() | after.models.keys()):
@@ -81,6 +81,13 @@ class _Reader:
                 yield from self._created(old, before)
             else:
                 yield from self._altered(old, new, before, after)
+
+    def _unseen(self, operation: Any, state: Any) -> Iterator[Effect]:
+        """What changes a table and no state of its model, such as ``ValidateConstraint``."""
+        name = getattr(operation, "model_name_lower", None)
+        model = state.models.get((self.app_label, name)) if name else None
+        if model is not None and self._has_table(model):
+            yield {"kind": "alter", "table": self._table(model)}
 
     def _has_table(self, model: Any) -> bool:
         options = model.options
@@ -266,6 +273,9 @@ class _Reader:
     def _default(self, field: Any) -> Any:
         if getattr(field, "generated", False):
             return "computed"
+        if field.remote_field:
+            # Django asks the related model for it, which nobody has rendered here.
+            return field.default if field.has_default() else None
         return self.connection.SchemaEditorClass._effective_default(field)
 
     def _is_filled(self, field: Any) -> bool:

@@ -51,6 +51,14 @@ pub enum EngineError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A row of ours that a newer version wrote.
+    #[error("{what} in {database} was written by a newer django-rollback")]
+    NewerRecord {
+        /// How the database is called.
+        database: String,
+        /// Which row.
+        what: String,
+    },
     /// A stored set that a newer version wrote, or whose bytes changed.
     #[error("the stored set of release {release} cannot be used: {error}")]
     StoredSet {
@@ -286,7 +294,8 @@ impl EngineError {
             }
             Self::NewerTables { .. } => "use the version of django-rollback that the newer release has",
             Self::Damaged { .. } => "it was changed from outside: mend it, or restore it from a backup",
-            Self::StoredSet { error: StoredError::Newer { .. }, .. }
+            Self::NewerRecord { .. }
+            | Self::StoredSet { error: StoredError::Newer { .. }, .. }
             | Self::StoredSchema { error: StoredError::Newer { .. }, .. } => {
                 "use the version of django-rollback that the newer release has"
             }

@@ -144,7 +144,12 @@ impl DatabaseError {
             _ if code.starts_with("08") || code.starts_with("57P") || code == "53300" => Kind::Unreachable,
             _ => Kind::Other,
         };
-        Self::new(kind, message)
+        // Data exceptions quote the value, every other class quotes names.
+        if code.starts_with("22") {
+            Self::new(kind, &without_quoted(message))
+        } else {
+            Self::new(kind, message)
+        }
     }
 
     /// A failure that SQLite reported with this primary result code (<https://www.sqlite.org/rescode.html>).
@@ -161,6 +166,13 @@ impl DatabaseError {
         };
         Self::new(kind, message)
     }
+}
+
+/// The first line, without what stands in double quotes.
+fn without_quoted(message: &str) -> String {
+    let line = message.lines().next().unwrap_or_default();
+    let parts = line.split('"').enumerate();
+    parts.map(|(number, part)| if number % 2 == 0 { part } else { "…" }).collect::<Vec<_>>().join("\"")
 }
 
 /// What can undo migrations: Django's own executor, behind a door that has Django.

@@ -6,7 +6,7 @@ use rollback_core::graph::Graph;
 use rollback_core::legacy::{self, Uncertain};
 use rollback_core::{
     AppliedRow, AppliedSet, CommitId, MigrationFacts, MigrationId, ProjectFacts, Release, SchemaDifference,
-    Target, select,
+    StoredError, Target, select,
 };
 
 use crate::error::EngineError;
@@ -163,6 +163,8 @@ pub(crate) fn readable_set(
 ) -> Result<Option<AppliedSet>, EngineError> {
     match applied_at(store, stored, rows, None) {
         Ok(set) => Ok(set.ok()),
+        // What a newer version wrote is refused, and never replaced.
+        Err(error @ EngineError::StoredSet { error: StoredError::Newer { .. }, .. }) => Err(error),
         Err(EngineError::Damaged { .. } | EngineError::StoredSet { .. }) => Ok(None),
         Err(error) => Err(error),
     }

@@ -11,7 +11,7 @@ use crate::lock::{self, Claim};
 use crate::ports::{Database, DatabaseErrorKind, Purpose, Runner};
 use crate::releases;
 use crate::rollback::open;
-use crate::store::{APP_LABEL, NewRelease, Operation, SetSource, Store, StoredRelease};
+use crate::store::{APP_LABEL, NewRelease, OPERATION_FORMAT, Operation, SetSource, Store, StoredRelease};
 use crate::{Actor, VERSION};
 
 /// What to save.
@@ -235,6 +235,7 @@ fn saved(
 fn operation(request: &SaveRequest<'_>, tags: &[String], known: &[StoredRelease], set: String) -> Operation {
     let before = known.first();
     Operation {
+        format: OPERATION_FORMAT,
         kind: "save".to_owned(),
         outcome: "done".to_owned(),
         from: before.map(|release| release.release.commit.clone()),

@@ -52,6 +52,9 @@ pub enum SetSource {
 /// What is written into history about one operation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Operation {
+    /// The version of this document.
+    #[serde(default = "operation_format")]
+    pub format: u32,
     /// `save`, `rollback`, or `hand-over`: one door has asked the other to go back.
     pub kind: String,
     /// `done`, `running`, `failed` (nothing was changed), `interrupted` (its process ended, and nothing was changed),
@@ -100,9 +103,22 @@ pub struct Operation {
     pub version: String,
 }
 
+/// The version of the documents in history that this code writes.
+pub(crate) const OPERATION_FORMAT: u32 = 1;
+
+fn operation_format() -> u32 {
+    OPERATION_FORMAT
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
 fn is_false(value: &bool) -> bool {
     !*value
+}
+
+#[derive(Deserialize)]
+struct Header {
+    #[serde(default = "operation_format")]
+    format: u32,
 }
 
 /// An operation with the values that the database gave it.
@@ -300,9 +316,10 @@ impl<'d> Store<'d> {
         self.operations_where("outcome = $1 ORDER BY id", &[text("running")])
     }
 
-    /// The last rollback, whatever came of it.
-    pub fn last_rollback(&mut self) -> Result<Option<RecordedOperation>> {
-        let found = self.operations_where("kind = $1 ORDER BY id DESC LIMIT 1", &[text("rollback")])?;
+    /// The last rollback, if it stopped part-way.
+    pub fn stopped_rollback(&mut self) -> Result<Option<RecordedOperation>> {
+        let last = "outcome = $1 AND id = (SELECT max(id) FROM django_rollback_operation WHERE kind = $2)";
+        let found = self.operations_where(last, &[text("stopped"), text("rollback")])?;
         Ok(found.into_iter().next())
     }
 
@@ -321,6 +338,10 @@ impl<'d> Store<'d> {
                 let (id, at) = (row.int()?, row.optional_text()?.unwrap_or_default());
                 row.what = format!("row {id} of django_rollback_operation");
                 let body = row.text()?;
+                let Header { format } = row.json("body", &body)?;
+                if format > OPERATION_FORMAT {
+                    return Err(EngineError::NewerRecord { database: row.database.name(), what: row.what });
+                }
                 Ok(RecordedOperation { id, at, operation: row.json("body", &body)? })
             })
             .collect()

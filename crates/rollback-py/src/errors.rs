@@ -43,10 +43,30 @@ pub(crate) fn signal(py: Python<'_>, error: &PyErr) -> Option<i32> {
 pub(crate) fn runner_error(py: Python<'_>, error: &PyErr) -> RunnerError {
     let kind = match signal(py, error) {
         Some(signal) => DatabaseErrorKind::Interrupted { signal },
-        None if is_from_database(py, error) => database_error(py, error).kind,
+        None if is_from_database(py, error) => {
+            let DatabaseError { kind, message } = database_error(py, error);
+            let name = error.get_type(py).name().map_or_else(|_| "Error".to_owned(), |name| name.to_string());
+            return RunnerError { kind, message: format!("{name}: {}", without_values(&message)) };
+        }
         None => DatabaseErrorKind::Other,
     };
     RunnerError { kind, message: sentence(py, error) }
+}
+
+/// Django's own check of foreign keys on SQLite tells the key and the value of the row
+/// (`django.db.backends.sqlite3.base`, `check_constraints`): the sentence without them.
+fn without_values(message: &str) -> String {
+    let mut shown = message.to_owned();
+    for (before, after) in
+        [(" with primary key '", "' has an invalid"), (" contains a value '", "' that does not")]
+    {
+        if let Some(start) = shown.find(before).map(|start| start + before.len())
+            && let Some(length) = shown[start..].rfind(after)
+        {
+            shown.replace_range(start..start + length, "…");
+        }
+    }
+    shown
 }
 
 /// Whether Django's wrapper around the drivers' exceptions raised it.

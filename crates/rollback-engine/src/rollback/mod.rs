@@ -21,7 +21,7 @@ use crate::error::EngineError;
 use crate::lock::LOCK_TIMEOUT;
 use crate::ports::{Database, Purpose, Runner};
 use crate::releases;
-use crate::store::{APP_LABEL, Operation, Store, StoredRelease};
+use crate::store::{APP_LABEL, OPERATION_FORMAT, Operation, Store, StoredRelease};
 use crate::{Actor, VERSION};
 
 /// A plan with what it was made from: the same value is printed and carried out.
@@ -254,6 +254,7 @@ pub fn was_handed_over(database: &mut dyn Database, token: &str) -> Result<bool,
 fn operation(prepared: &Prepared, actor: &Actor) -> Operation {
     let removed: Vec<CommitId> = prepared.removed.iter().map(|release| release.commit.clone()).collect();
     Operation {
+        format: OPERATION_FORMAT,
         kind: "rollback".to_owned(),
         outcome: "running".to_owned(),
         from: Some(prepared.from.commit.clone()),

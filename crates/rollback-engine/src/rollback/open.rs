@@ -32,8 +32,7 @@ impl Unfinished {
 
 /// The rollback that stopped part-way, if the last one did.
 pub(super) fn unfinished(store: &mut Store<'_>) -> Result<Option<Unfinished>, EngineError> {
-    let last = store.last_rollback()?.filter(|last| last.operation.outcome == "stopped");
-    Ok(last.map(|RecordedOperation { id, operation, .. }| Unfinished { id, operation }))
+    Ok(store.stopped_rollback()?.map(|RecordedOperation { id, operation, .. }| Unfinished { id, operation }))
 }
 
 /// Refuses what makes no sense while a rollback is part-way.
