@@ -84,8 +84,8 @@ class _Reader:
 
     def _unseen(self, operation: Any, state: Any) -> Iterator[Effect]:
         """What changes a table and no state of its model, such as ``ValidateConstraint``."""
-        name = getattr(operation, "model_name_lower", None)
-        model = state.models.get((self.app_label, name)) if name else None
+        name = getattr(operation, "model_name", None)
+        model = state.models.get((self.app_label, name.lower())) if name else None
         if model is not None and self._has_table(model):
             yield {"kind": "alter", "table": self._table(model)}
 

@@ -36,6 +36,8 @@ def before_migrate(*, using: str, plan: Any = (), **kwargs: Any) -> None:
     """Receiver of ``pre_migrate``: takes the lock, and refuses a plan that is stale by then."""
     if not plan or _suspended or connections[using].vendor not in conf.SUPPORTED_VENDORS:
         return
+    if any(backwards and migration.app_label == "django_rollback" for migration, backwards in plan):
+        return  # our own tables go, the lock with them: holding it would be waiting for oneself
     from . import _native
     from .door import Connection
     from .signals import Signals

@@ -299,7 +299,7 @@ class _FlushConstraints:
         return execute(sql, params, many, context)
 
     def _flush(self, execute: Any, context: Any) -> bool:
-        """Checks what is deferred. What does not hold yet may come to hold: then it stays deferred, as Django has it."""
+        """Checks what is deferred. What does not hold yet may come to hold: it stays deferred, as Django has it."""
         flush = "SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED"
         try:
             execute(f"SAVEPOINT flush_constraints; {flush}; RELEASE flush_constraints", None, False, context)

@@ -1,12 +1,19 @@
 //! SQL text, as far as a rule needs to look into it: its words, and what a database does not do in a transaction.
 
-/// The words of SQL text: keywords and bare names in lower case, quoted names without their quotes, texts with theirs,
+/// The keywords with which the definition of a constraint begins.
+const CONSTRAINTS: [&str; 5] = ["constraint", "unique", "check", "foreign", "primary"];
+
+/// The words of SQL text: keywords and bare names in lower case, quoted names without their quotes (but for those that
+/// would be taken for the keyword of a constraint), texts with theirs,
 /// every other character for itself; no comments.
 pub(crate) fn words(sql: &str) -> Vec<String> {
     let word = |Token { kind, text }| match kind {
         Kind::Nothing => None,
         Kind::Name(quote) => {
             let inner = text.trim_start_matches('[').trim_end_matches(']').trim_matches(quote);
+            if CONSTRAINTS.contains(&inner.to_lowercase().as_str()) {
+                return Some(format!("\"{inner}\""));
+            }
             Some(inner.replace(&format!("{quote}{quote}"), &quote.to_string()))
         }
         Kind::Text => Some(text.to_owned()),

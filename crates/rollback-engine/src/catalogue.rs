@@ -10,9 +10,14 @@ const OWN_TABLES: &str = "django_rollback_";
 
 /// Reads the schema: on PostgreSQL of the namespaces that the connection looks tables up in (`search_path`).
 ///
+/// Inside a transaction: the settings on which the server's words depend are fixed until its end.
+///
 /// Left out are our own tables, what belongs to an extension, and partitions, which come and go with the data.
 pub fn read_schema(database: &mut dyn Database) -> Result<Schema, DatabaseError> {
     let dialect = database.dialect();
+    if dialect == Dialect::Postgres {
+        database.query(FIXED_SETTINGS, &[])?;
+    }
     let rows = database.query(if dialect == Dialect::Sqlite { SQLITE } else { POSTGRES }, &[])?;
     let objects =
         rows.into_iter().filter_map(texts).flat_map(|[kind, table, name, definition]| match dialect {
@@ -30,6 +35,11 @@ fn texts(row: Row) -> Option<[String; 4]> {
     };
     row.into_iter().map(text).collect::<Vec<_>>().try_into().ok()
 }
+
+const FIXED_SETTINGS: &str =
+    "SELECT set_config('TimeZone', 'UTC', true), set_config('DateStyle', 'ISO', true),
+    set_config('IntervalStyle', 'postgres', true), set_config('bytea_output', 'hex', true),
+    set_config('quote_all_identifiers', 'off', true), set_config('standard_conforming_strings', 'on', true)";
 
 const SQLITE: &str = r"SELECT type, tbl_name, name, sql FROM sqlite_master
     WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\_%' ESCAPE '\'";
@@ -69,7 +79,7 @@ WHERE attnum > 0 AND NOT attisdropped
 UNION ALL
 SELECT 'constraint', relname, conname, pg_get_constraintdef(pg_constraint.oid)
 FROM pg_constraint JOIN tables ON conrelid = tables.oid
-WHERE contype NOT IN ('n', 't')
+WHERE contype NOT IN ('n', 't') AND conparentid = 0
 UNION ALL
 SELECT 'index', relations.relname, index.relname,
     replace(pg_get_indexdef(indexrelid), ' INDEX ' || quote_ident(index.relname) || ' ON ', ' INDEX ON ')

@@ -52,12 +52,14 @@ pub enum EngineError {
         reason: String,
     },
     /// A row of ours that a newer version wrote.
-    #[error("{what} in {database} was written by a newer django-rollback")]
+    #[error("{what} in {database} was written by a newer django-rollback: it has format {format}")]
     NewerRecord {
         /// How the database is called.
         database: String,
         /// Which row.
         what: String,
+        /// Its format.
+        format: u32,
     },
     /// A stored set that a newer version wrote, or whose bytes changed.
     #[error("the stored set of release {release} cannot be used: {error}")]

@@ -108,7 +108,7 @@ fn remember_schema(database: &mut dyn Database) -> Result<(), EngineError> {
     {
         return Ok(());
     }
-    let schema = store.read_schema()?;
+    let schema = store.look(Store::read_schema)?;
     let known = current.final_schema.as_ref().or(current.schema.as_ref());
     if known == Some(&schema.encode().hash) {
         return Ok(());

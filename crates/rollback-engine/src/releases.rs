@@ -117,10 +117,15 @@ pub fn status(database: &mut dyn Database) -> Result<Status, EngineError> {
     Ok(Status {
         current: current.release.clone(),
         applied: now.len(),
-        ahead: now.minus(&then).cloned().collect(),
-        missing: then.minus(&now).cloned().collect(),
+        ahead: now.minus(&then).filter(is_of_the_application).cloned().collect(),
+        missing: then.minus(&now).filter(is_of_the_application).cloned().collect(),
         schema,
     })
+}
+
+/// Our own migrations belong to no release: no rollback undoes them.
+fn is_of_the_application(migration: &&MigrationId) -> bool {
+    migration.app != APP_LABEL
 }
 
 /// The last operations, newest first.

@@ -340,7 +340,11 @@ impl<'d> Store<'d> {
                 let body = row.text()?;
                 let Header { format } = row.json("body", &body)?;
                 if format > OPERATION_FORMAT {
-                    return Err(EngineError::NewerRecord { database: row.database.name(), what: row.what });
+                    return Err(EngineError::NewerRecord {
+                        database: row.database.name(),
+                        what: row.what,
+                        format,
+                    });
                 }
                 Ok(RecordedOperation { id, at, operation: row.json("body", &body)? })
             })

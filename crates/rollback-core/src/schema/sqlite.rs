@@ -45,7 +45,7 @@ fn definition(table: &str, words: &[String]) -> SchemaObject {
         "unique" | "check" | "foreign" | "primary" => {
             SchemaObject::new("constraint", table, "", &words.join(" "))
         }
-        column => SchemaObject::new("column", table, column, &rest.join(" ")),
+        column => SchemaObject::new("column", table, column.trim_matches('"'), &rest.join(" ")),
     }
 }
 
