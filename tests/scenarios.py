@@ -176,8 +176,9 @@ class Trip:
         expected = self._releases[tag].rows | recorded(fresh) | (rows or {})
         same(oracle.rows(self.database), expected)
         self.project.git("worktree", "remove", "--force", str(target.root))
-        current = self.releases()[0]
-        same((current["tags"], current["current"]), ([tag], True))
+        status = json.loads(self.project.native("status", "--format", "json", check=False).stdout)
+        ahead = [each for each in status["ahead"] if each[0] != "django_rollback"]
+        same((status["current"]["tags"], ahead, status["missing"], status["schema"]), ([tag], [], [], []))
 
     def up_again(self, *tags: str) -> None:
         """Migrate with the code of these releases in turn: each time the schema is the one that it had."""

@@ -74,7 +74,8 @@ def test_the_whole_rollback_is_one_record(project: Project, releases: TwoRelease
     ((level, _, message),) = records(project)
     assert (level, message) == ("INFO", result.stdout.rstrip("\n"))
     assert message.startswith(f"Rollback from {releases.label('v2')} to {releases.label('v1')}: 1 step")
-    assert message.endswith(f"The database is back at {releases.label('v1')}.")
+    back = f"The database is back at {releases.label('v1')}, and its schema is the one that the release had."
+    assert message.splitlines()[-1] == back
 
 
 def test_something_to_warn_of_is_a_warning(project: Project, releases: TwoReleases) -> None:
@@ -123,7 +124,7 @@ def test_silence_on_the_terminal_is_no_silence_in_the_log(project: Project) -> N
     """`-v 0` is for cron, `-l` for the record: the report is whole, and never an empty line."""
     result = project.manage("save_migrations_state", "-v", "0", "-l", "audit")
     ((_, _, message),) = records(project)
-    assert (result.stdout, "is saved already, with the same 4 migrations" in message) == ("", True), records(project)
+    assert (result.stdout, "is saved already, with the same 5 migrations" in message) == ("", True), records(project)
 
 
 def test_a_per_cent_sign_in_a_name_does_no_harm(project: Project) -> None:
@@ -323,7 +324,7 @@ def test_call_command_never_ends_the_process(project: Project, arguments: str) -
 def test_call_command_saves_and_rolls_back(on_each: Project, releases: TwoReleases) -> None:
     out, err, end = call(on_each, f'"save_migrations_state", release="{UNSAVED}", log_diff=True, log_full_data=True')
     assert (out.splitlines()[0], err, end) == (
-        "Saved release abababa with 4 migrations (commit from --release).",
+        "Saved release abababa with 5 migrations (commit from --release).",
         "",
         None,
     )
@@ -369,7 +370,7 @@ def test_setting_of_the_commit_variables(project: Project, tmp_path: Path) -> No
     configure(project, '{"COMMIT_VARIABLES": ["OUR_COMMIT"]}')
     variables = {"OUR_COMMIT": UNSAVED, "GITHUB_SHA": "cd" * 20}
     result = project.manage("save_migrations_state", "-p", str(tmp_path), env=variables)
-    assert result.stdout == "Saved release abababa with 4 migrations (commit from OUR_COMMIT).\n"
+    assert result.stdout == "Saved release abababa with 5 migrations (commit from OUR_COMMIT).\n"
 
 
 WRONG_SETTINGS = {
@@ -378,7 +379,7 @@ WRONG_SETTINGS = {
     '{"zzz": 1}': (
         "E002",
         "DJANGO_ROLLBACK has the unknown key 'zzz'.",
-        "Known keys: PATH, LOGGER, LOG_LEVEL, COMMIT_VARIABLES.",
+        "Known keys: PATH, LOGGER, LOG_LEVEL, COMMIT_VARIABLES, DATA_LOSS.",
     ),
     '{"PATH": 3}': ("E003", "DJANGO_ROLLBACK['PATH'] must be a string that is not empty.", "It is 3."),
     '{"PATH": ""}': ("E003", "DJANGO_ROLLBACK['PATH'] must be a string that is not empty.", "It is ''."),

@@ -206,7 +206,7 @@ def test_an_update_with_a_real_migration(project: Project) -> None:
     assert "Updated release bbbbbbb" in result.stdout and "shop.0002_more" in result.stdout
     planned = plan(project, "-c", A)
     assert [[step["app"], step["migration"]] for step in planned["steps"]] == [MORE]
-    assert planned["warnings"] == []
+    assert [warning["kind"] for warning in planned["warnings"]] == ["losses-unknown"]
 
 
 @pytest.mark.parametrize("door", DOORS)
@@ -451,19 +451,13 @@ def test_a_save_with_nothing_to_write_needs_no_lock(project: Project, door: str)
 
 
 def test_a_save_during_a_migrate(project: Project, start: Start) -> None:
-    """PostgreSQL shows it the state before; on SQLite it waits for the end. What is saved is true either way."""
+    """It waits for the end, so that what is saved is whole."""
     before = oracle.migrations(project.database)
     with holding(project.database, APPLY_MORE):
         saving = start("--release", A)
-        if project.database.vendor == "postgresql":
-            assert saving.wait(PATIENCE) == 0
-        else:
-            time.sleep(0.5)
-            assert saving.poll() is None
+        time.sleep(0.5)
+        assert saving.poll() is None
     assert saving.wait(PATIENCE) == 0
-    expected = before if project.database.vendor == "postgresql" else {*before, tuple(MORE)}
-    assert shown(project) == expected
-    save(project, "--release", B)
     assert shown(project) == {*before, tuple(MORE)}
 
 

@@ -5,6 +5,7 @@ The original's table is made by our own first migration, which is the original's
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -83,6 +84,9 @@ MIGRATE_AS_0_4_0 = """
         words = [config.label, "0001"] if config.label == "django_rollback" else [config.label]
         call_command("migrate", *words, verbosity=0)
 """
+
+# What our `migrate` adds to the first migration, which is the original's, too.
+OURS = [("django_rollback", "0002_releases"), ("django_rollback", "0003_schemas")]
 
 Pairs = set[tuple[str, str]]
 TAGS = ["v1", "v2", "v3"]
@@ -224,6 +228,22 @@ def apply_again(database: Database, app: str, *names: str) -> None:
     database.execute(f"INSERT INTO django_migrations (app, name, applied) VALUES {rows}")
 
 
+def schemas(database: Database) -> dict[str, str | None]:
+    """Which schema is stored for each commit."""
+    return dict(database.execute('SELECT "commit", schema FROM django_rollback_appsstate'))
+
+
+def save_before_schemas(database: Database, commit: str, tag: str) -> None:
+    """As we did it when our second migration was the last one."""
+    applied = sorted(oracle.migrations(database))
+    body = json.dumps({"format": 1, "applied": applied}, separators=(",", ":"))
+    digest = hashlib.sha256(body.encode()).hexdigest()
+    database.execute(f"INSERT INTO django_rollback_appliedset VALUES ('{digest}', {len(applied)}, '{body}')")
+    columns = '"commit", migrations, "timestamp", tags, applied_set'
+    row = f"'{json.dumps(newest_per_app(database))}', '2025-01-04 10:00:00+00:00', '[\"{tag}\"]', '{digest}'"
+    database.execute(f"INSERT INTO django_rollback_appsstate ({columns}) VALUES ('{commit}', {row})")
+
+
 def everything(database: Database) -> tuple[str, oracle.Rows]:
     return oracle.schema(database, own_tables=True), oracle.rows(database, own_tables=True)
 
@@ -298,7 +318,7 @@ def test_the_sets_of_old_releases_are_rebuilt(upgraded: Shop) -> None:
         assert upgraded.shown(tag) == upgraded.applied[tag]
         assert upgraded.json("plan", "-t", tag)["blockers"] == []
     planned = upgraded.plan_in_django("-t", "v1")
-    assert planned["blockers"] == [] == planned["warnings"]
+    assert (planned["blockers"], [warning["kind"] for warning in planned["warnings"]]) == ([], ["not-verifiable"])
     steps = [(step["app"], step["migration"]) for step in planned["steps"]]
     assert steps == [("stock", "0001_initial"), ("shop", "0003_name"), ("shop", "0002_price")]
 
@@ -340,10 +360,9 @@ def test_going_back_to_a_release_of_the_original(upgraded: Shop, target: str) ->
 def test_going_back_without_a_target_and_through_the_binary(upgraded: Shop) -> None:
     """The release that 0.4.0 saved before its last one; the project's own `manage.py` does the work."""
     python = {"DJANGO_ROLLBACK_PYTHON": upgraded.project.python, "PYTHONDONTWRITEBYTECODE": "1"}
-    upgraded.project.native("rollback", env=python)
+    upgraded.project.native("rollback", "--accept-data-loss", env=python)
     assert [each["tags"] for each in upgraded.releases()] == [["v2"], ["v1"]]
-    own = {("django_rollback", "0002_releases")}
-    assert oracle.migrations(upgraded.project.database) == upgraded.applied["v2"] | own
+    assert oracle.migrations(upgraded.project.database) == upgraded.applied["v2"] | set(OURS)
     item = {"id": 1, "name": "a", "price": 5}
     assert oracle.rows(upgraded.project.database)["shop_item"][0] == item
 
@@ -388,12 +407,12 @@ def test_a_table_made_by_an_older_django(legacy: Shop) -> None:
 
 
 def test_saving_the_release_that_the_original_had_saved(upgraded: Shop) -> None:
-    """The first deploy with ours may bring no commit of its own: the release has our migration, too, then."""
+    """The first deploy with ours may bring no commit of its own: the release has our migrations, too, then."""
     for run, command in ((upgraded.project.native, "save"), (upgraded.project.manage, "save_migrations_state")):
         saved = json.loads(run(command, "--format", "json").stdout)
         if command == "save":
             assert (saved["outcome"], saved["tags_added"]) == ("updated", ["v3"])
-            assert saved["added"] == [["django_rollback", "0002_releases"]]
+            assert saved["added"] == [list(migration) for migration in OURS]
         else:
             assert saved["outcome"] == "unchanged"
     assert [each["tags"] for each in upgraded.releases()] == [["v3"], ["v2"], ["v1"]]
@@ -646,6 +665,110 @@ def test_0_4_0_saves_between_our_saves(upgraded: Shop) -> None:
     expected = [f"{number:040x}" for number in (12, 2, 11, 1, 10, 0)]
     assert [each["commit"] for each in upgraded.releases()][:6] == expected
     assert {each["migrations"] for each in upgraded.releases()[:6]} == {len(oracle.migrations(database))}
+
+
+# From a version that stored no schemas
+
+
+@pytest.fixture
+def before_schemas(legacy: Shop) -> Shop:
+    """v3 was saved with our first two migrations, v1 and v2 by 0.4.0; then came the third."""
+    project = legacy.project
+    project.database.execute("DELETE FROM django_rollback_appsstate WHERE id = 3")
+    project.manage("migrate", "django_rollback", "0002", "-v", "0")
+    save_before_schemas(project.database, legacy.commits["v3"], "v3")
+    project.manage("migrate", "-v", "0")
+    return legacy
+
+
+NOT_COMPARED = "The release was saved without its schema: it cannot be compared.\n"
+COMPARED = "Schema: the same as when it was saved.\n"
+
+
+def status(shop: Shop) -> tuple[int, str, Any]:
+    """Exit code, the last line, and what the document says of the schema: the same through both doors."""
+    found = []
+    for run, words in ((shop.project.native, ["status"]), (shop.project.manage, ["rollback", "status"])):
+        text, document = run(*words, check=False), run(*words, "--format", "json", check=False)
+        assert text.returncode == document.returncode, text.stdout + text.stderr
+        last = text.stdout.splitlines(keepends=True)[-1]
+        found.append((text.returncode, last, json.loads(document.stdout)["schema"]))
+    assert found[0] == found[1]
+    return found[0]
+
+
+def test_our_third_migration_gives_no_release_a_schema(before_schemas: Shop) -> None:
+    """What the database was when they were saved is not known any more; everything else is as it was."""
+    assert set(schemas(before_schemas.project.database).values()) == {None}
+    assert [each["tags"] for each in before_schemas.releases()] == [["v3"], ["v2"], ["v1"]]
+    for tag in TAGS:
+        assert before_schemas.plan_in_django("-t", tag)["blockers"] == []
+    assert status(before_schemas) == (0, NOT_COMPARED, None)
+    ahead = before_schemas.json("status", check=False)["ahead"]
+    assert ahead == [["django_rollback", "0003_schemas"]]
+
+
+@pytest.mark.parametrize("door", ["native", "manage"])
+def test_the_next_save_of_the_newest_release_gives_it_its_schema(before_schemas: Shop, door: str) -> None:
+    """Only to that one, and from then on what is changed by hand is seen."""
+    project, database = before_schemas.project, before_schemas.project.database
+    run, words = (project.native, ["save"]) if door == "native" else (project.manage, ["save_migrations_state"])
+    saved = json.loads(run(*words, "--format", "json").stdout)
+    assert (saved["outcome"], saved["added"]) == ("updated", [["django_rollback", "0003_schemas"]])
+    assert status(before_schemas) == (0, COMPARED, [])
+    found = schemas(database)
+    assert [found[before_schemas.commits[tag]] is None for tag in TAGS] == [True, True, False]
+    database.execute("CREATE INDEX by_hand ON shop_item (price)")
+    code, last, _ = status(before_schemas)
+    assert (code, "index by_hand of shop_item is there as well" in last) == (1, True)
+
+
+@pytest.mark.parametrize("door", ["native", "manage"])
+def test_a_save_that_changes_nothing_else_gives_the_schema_too(before_schemas: Shop, door: str) -> None:
+    """Our third migration was undone and applied again: the release has the same migrations, and no schema."""
+    project, database = before_schemas.project, before_schemas.project.database
+    project.native("save")
+    project.manage("migrate", "django_rollback", "0002", "-v", "0")
+    project.manage("migrate", "-v", "0")
+    assert status(before_schemas) == (0, NOT_COMPARED, None)
+    run, words = (project.native, ["save"]) if door == "native" else (project.manage, ["save_migrations_state"])
+    assert json.loads(run(*words, "--format", "json").stdout)["outcome"] == "unchanged"
+    assert status(before_schemas) == (0, COMPARED, [])
+    before = everything(database)
+    assert json.loads(run(*words, "--format", "json").stdout)["outcome"] == "unchanged"
+    assert everything(database) == before
+
+
+def test_a_save_of_another_release_gives_none(before_schemas: Shop) -> None:
+    """The schema of now is that of the newest release, if of any; a new release has its own."""
+    project, database = before_schemas.project, before_schemas.project.database
+    project.checkout("v1")
+    assert before_schemas.json("save")["outcome"] == "not-newest"
+    assert set(schemas(database).values()) == {None}
+    before_schemas.deploy_v4()
+    found = schemas(database)
+    assert [found[before_schemas.commits[tag]] is None for tag in (*TAGS, "v4")] == [True, True, True, False]
+    assert status(before_schemas) == (0, COMPARED, [])
+
+
+@pytest.mark.parametrize("tag", ["v3", "v2"])
+def test_going_back_to_a_release_without_a_schema(before_schemas: Shop, tag: str) -> None:
+    """It is gone back to like any other, and the next save gives it its schema."""
+    before_schemas.deploy_v4()
+    before_schemas.project.manage("rollback_migrations", "-t", tag)
+    assert oracle.migrations(before_schemas.project.database) == before_schemas.applied[tag] | set(OURS)
+    assert status(before_schemas)[1:] == (NOT_COMPARED, None)
+    before_schemas.project.checkout(tag)
+    before_schemas.project.native("save")
+    assert status(before_schemas) == (0, COMPARED, [])
+
+
+@pytest.mark.parametrize("tag", ["v3", "v2"])
+def test_our_own_migrations_are_no_difference(before_schemas: Shop, tag: str) -> None:
+    """A rollback never undoes them, so the database is what the release had."""
+    before_schemas.deploy_v4()
+    before_schemas.project.manage("rollback_migrations", "-t", tag)
+    assert before_schemas.json("status")["same"] is True
 
 
 # Back to the original

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 from harness.database import Database
 
@@ -22,6 +23,8 @@ DEFAULT_APPS = (*CONTRIB_APPS, "django_rollback")
 BINARY_VARIABLE = "DJANGO_ROLLBACK_BIN"
 INHERITED_VARIABLES = ("PATH", "TMPDIR", "LD_LIBRARY_PATH")
 FIRST_COMMIT_TIME = 1_700_000_000
+# Longer than any command waits of its own accord: one that waits for ever fails its test, and does not end the run.
+PATIENCE = 240
 
 MANAGE = """\
 #!/usr/bin/env python
@@ -195,9 +198,8 @@ class Project:
 def _run(
     command: list[str], environment: Mapping[str, str], cwd: Path, *, check: bool
 ) -> subprocess.CompletedProcess[str]:
-    result = subprocess.run(
-        command, env=environment, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8"
-    )
+    options: dict[str, Any] = {"stdin": subprocess.DEVNULL, "capture_output": True, "encoding": "utf-8"}
+    result = subprocess.run(command, env=environment, cwd=cwd, timeout=PATIENCE, **options)
     if check and result.returncode:
         raise CommandFailed(result)
     return result
