@@ -113,8 +113,8 @@ MUTANTS = [
     Mutant(
         "constraints are not flushed",
         f"{DOOR}/runner.py",
-        "self.pending = not self._flush(execute, context)",
-        "pass",
+        "violated = self._flush(execute, context)",
+        "violated = None",
         "tests/test_rollback.py",
     ),
     Mutant(

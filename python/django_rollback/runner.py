@@ -17,7 +17,7 @@ from typing import Any
 
 from django.apps import apps
 from django.core.management.sql import emit_post_migrate_signal, emit_pre_migrate_signal
-from django.db import IntegrityError, transaction
+from django.db import DatabaseError, IntegrityError, transaction
 from django.db.migrations import RunPython, RunSQL, SeparateDatabaseAndState
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.migration import Migration
@@ -295,18 +295,28 @@ class _FlushConstraints:
         if not statement.startswith(SCHEMA_STATEMENTS):
             self.pending = self.pending or not statement.startswith("SELECT")
         elif self.pending and self.connection.in_atomic_block and statement.startswith(SCHEMA_STATEMENTS[:5]):
-            self.pending = not self._flush(execute, context)
+            return self._after_flush(execute, sql, params, many, context)
         return execute(sql, params, many, context)
 
-    def _flush(self, execute: Any, context: Any) -> bool:
+    def _after_flush(self, execute: Any, sql: Any, params: Any, many: bool, context: Any) -> Any:
+        violated = self._flush(execute, context)
+        self.pending = violated is not None
+        try:
+            return execute(sql, params, many, context)
+        except DatabaseError as error:
+            if violated is None or "pending trigger events" not in str(error):
+                raise
+            raise violated from None
+
+    def _flush(self, execute: Any, context: Any) -> IntegrityError | None:
         """Checks what is deferred. What does not hold yet may come to hold: it stays deferred, as Django has it."""
         flush = "SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED"
         try:
             execute(f"SAVEPOINT flush_constraints; {flush}; RELEASE flush_constraints", None, False, context)
-        except IntegrityError:
+        except IntegrityError as error:
             execute("ROLLBACK TO flush_constraints; RELEASE flush_constraints", None, False, context)
-            return False
-        return True
+            return error
+        return None
 
 
 class _LegacyRename:
