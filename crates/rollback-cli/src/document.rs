@@ -83,7 +83,7 @@ fn warning(warning: &Warning) -> Value {
 pub(crate) fn rolled_back(prepared: &Prepared, outcome: &str, done: Option<&RolledBack>) -> Value {
     let mut document = plan(prepared);
     document["outcome"] = json!(outcome);
-    document["verified"] = json!(done.map(|done| done.verified));
+    document["verified"] = json!(done.map(|done| &done.verified));
     document["notes"] = json!(done.map(|done| &done.notes[..]).unwrap_or_default());
     document
 }

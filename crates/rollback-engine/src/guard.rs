@@ -4,7 +4,7 @@ use std::fs::File;
 
 use crate::error::EngineError;
 use crate::lock::{self, Claim};
-use crate::ports::{Database, Dialect, Purpose, Value};
+use crate::ports::{Database, Dialect, Purpose};
 
 /// The lock, held by a session of its own while another one works: a `migrate`, or a rollback in segments.
 pub struct Guard {
@@ -19,11 +19,7 @@ impl Guard {
         let failed = |error| EngineError::Database { database: name.clone(), error };
         let locked = |holder| EngineError::Locked { database: name.clone(), holder };
         if database.dialect() == Dialect::Sqlite {
-            let now = database.query("SELECT strftime('%Y-%m-%dT%H:%M:%SZ', 'now')", &[]).map_err(failed)?;
-            let now = match now.first().and_then(|row| row.first()) {
-                Some(Value::Text(now)) => now.clone(),
-                _ => String::new(),
-            };
+            let now = lock::clock(database, 0).map_err(failed)?;
             let path = database.lock_file();
             let file = path.map(|path| lock::lock_file(&path, claim, &now)).transpose();
             let file = file.map_err(|holder| locked(Some(holder)))?.flatten();

@@ -264,6 +264,21 @@ fn shown(query: &str) -> String {
     if short.len() < query.len() { format!("{short}…") } else { short }
 }
 
+/// The database's clock, some seconds from now, as text that sorts: RFC 3339, UTC.
+pub(crate) fn clock(database: &mut dyn Database, ahead: u64) -> Result<String, DatabaseError> {
+    let sql = match database.dialect() {
+        Dialect::Sqlite => format!("SELECT strftime('%Y-%m-%dT%H:%M:%SZ', 'now', '+{ahead} seconds')"),
+        Dialect::Postgres => format!(
+            "SELECT to_char((clock_timestamp() + interval '{ahead} seconds') AT TIME ZONE 'UTC', \
+             'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"
+        ),
+    };
+    match database.query(&sql, &[])?.into_iter().flatten().next() {
+        Some(Value::Text(now)) => Ok(now),
+        _ => Err(DatabaseError::new(DatabaseErrorKind::Other, "the database does not tell the time")),
+    }
+}
+
 /// Locks the file, without waiting, and writes into it who holds it. A file that cannot be opened is no reason to stop:
 /// a database in the same folder cannot be written either, and says so itself.
 pub(crate) fn lock_file(path: &Path, claim: &Claim, now: &str) -> Result<Option<File>, Holder> {

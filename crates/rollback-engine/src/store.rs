@@ -488,15 +488,8 @@ impl<'d> Store<'d> {
 
     /// The database's clock, some seconds from now, as text that sorts.
     pub fn clock(&mut self, ahead: u64) -> Result<String> {
-        let sql = match self.database.dialect() {
-            Dialect::Sqlite => format!("SELECT strftime('%Y-%m-%dT%H:%M:%SZ', 'now', '+{ahead} seconds')"),
-            Dialect::Postgres => format!(
-                "SELECT to_char((clock_timestamp() + interval '{ahead} seconds') AT TIME ZONE 'UTC', \
-                 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"
-            ),
-        };
-        let rows = self.query(&sql, &[])?;
-        self.reader(rows.into_iter().next().unwrap_or_default(), "the database's clock").text()
+        let now = lock::clock(self.database, ahead);
+        self.checked(now)
     }
 
     /// Begins a transaction without the lock.

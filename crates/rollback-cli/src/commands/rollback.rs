@@ -237,7 +237,7 @@ fn execute(
         let document = document::rolled_back(prepared, "done", Some(&done));
         context.out_json(&document::event("end", document))?;
     }
-    let schema = match *verified {
+    let schema = match verified.as_str() {
         "same" => ", and its schema is the one that the release had",
         "drift" => ", and its schema is the one that the release had, apart from what differed before",
         _ => "",

@@ -64,6 +64,7 @@ pub fn execute(
         manners,
         observer,
         claim: Claim::new("rollback", actor, manners.lock_timeout),
+        guard: None,
         id: 0,
         is_resumed: resumed.is_some(),
         done_before: resumed.map_or(0, |unfinished| unfinished.operation.steps_done),
@@ -104,6 +105,8 @@ struct Execution<'e> {
     manners: &'e Manners,
     observer: &'e mut dyn Observer,
     claim: Claim,
+    /// The lock, where a session of its own holds it for all transactions.
+    guard: Option<Guard>,
     operation: Operation,
     /// Its number in history.
     id: i64,
@@ -189,7 +192,10 @@ impl Execution<'_> {
     }
 
     fn begin(&mut self, purpose: Purpose) -> Result<(), EngineError> {
-        self.store.begin_locked(purpose, &self.claim)
+        match self.guard {
+            Some(_) => self.store.begin_guarded(purpose, &self.claim),
+            None => self.store.begin_locked(purpose, &self.claim),
+        }
     }
 
     /// All locks before the first step; then nobody can write what was not counted.
@@ -306,7 +312,7 @@ impl Execution<'_> {
         self.bookkeeping()?;
         self.operation.outcome = "done".to_owned();
         self.store.update_operation(self.id, &self.operation)?;
-        Ok(RolledBack { verified, notes })
+        Ok(RolledBack { verified: verified.to_owned(), notes })
     }
 
     fn finish_runner(&mut self) -> Result<Vec<String>, Failure> {
@@ -449,13 +455,10 @@ impl Execution<'_> {
         loop {
             match self.ask_after_a_lost_connection() {
                 Ok(Some(operation)) => {
-                    let verified = operation.verified.as_deref();
-                    let verified =
-                        ["same", "drift", "no-schema"].into_iter().find(|word| verified == Some(*word));
                     let notes = vec![format!(
                         "the connection was lost at the end ({reason}), and everything had been committed by then"
                     )];
-                    return Ok(RolledBack { verified: verified.unwrap_or("not-verified"), notes });
+                    return Ok(RolledBack { verified: operation.verified.unwrap_or_default(), notes });
                 }
                 Ok(None) => {
                     self.operation.steps_done = self.done_before;
@@ -487,21 +490,12 @@ impl Execution<'_> {
 
     /// Segment after segment, while a session of its own holds the lock.
     fn in_segments(mut self) -> Result<RolledBack, EngineError> {
-        let guard = Guard::take(self.store.database(), &self.claim)?;
-        self.begin_guarded(Purpose::Records)?;
-        let announced = self.announce();
-        self.store.end(announced)?;
-        let ended = self.each_segment();
-        let result = ended.map_err(|failure| {
+        self.guard = Some(Guard::take(self.store.database(), &self.claim)?);
+        self.announce_patiently(&mut 0)?;
+        self.each_segment().map_err(|failure| {
             self.store.rollback_quietly();
             self.stopped(failure)
-        });
-        drop(guard);
-        result
-    }
-
-    fn begin_guarded(&mut self, purpose: Purpose) -> Result<(), EngineError> {
-        self.store.begin_guarded(purpose, &self.claim)
+        })
     }
 
     fn each_segment(&mut self) -> Result<RolledBack, Failure> {
@@ -524,7 +518,7 @@ impl Execution<'_> {
             self.store.commit()?;
             self.done_before = self.operation.steps_done;
         }
-        self.begin_guarded(Purpose::Records)?;
+        self.begin(Purpose::Records)?;
         self.close_and_commit()
     }
 
@@ -538,7 +532,7 @@ impl Execution<'_> {
     fn begin_segment(&mut self) -> Result<(), Failure> {
         let mut tries = 0;
         loop {
-            let begun = self.begin_guarded(Purpose::Schema).and_then(|()| self.lock_tables());
+            let begun = self.begin(Purpose::Schema).and_then(|()| self.lock_tables());
             let Err(error) = begun else { return Ok(()) };
             self.store.rollback_quietly();
             self.wait_after(Failure::Engine(error), &mut tries)?;
@@ -562,7 +556,7 @@ impl Execution<'_> {
         let limited = self.store.limit_waiting(None);
         undone.map_err(|error| self.failed(step, error))?;
         limited?;
-        self.begin_guarded(Purpose::Records)?;
+        self.begin(Purpose::Records)?;
         step.rows.iter().try_for_each(|row| self.store.unrecord(row))?;
         self.operation.steps_done += 1;
         self.operation.step_begun = false;

@@ -18,7 +18,6 @@ pub use self::execute::{Order, execute};
 use self::open::Unfinished;
 use self::verify::Expected;
 use crate::error::EngineError;
-use crate::lock::LOCK_TIMEOUT;
 use crate::ports::{Database, Purpose, Runner};
 use crate::releases;
 use crate::store::{APP_LABEL, OPERATION_FORMAT, Operation, Store, StoredRelease};
@@ -80,17 +79,6 @@ pub struct Manners {
     pub max_lost_rows: Option<i64>,
 }
 
-impl Default for Manners {
-    fn default() -> Self {
-        Self {
-            lock_timeout: LOCK_TIMEOUT,
-            wait: Duration::from_secs(60),
-            verify: true,
-            max_lost_rows: Some(0),
-        }
-    }
-}
-
 impl Prepared {
     /// Whether neither a migration nor the list of releases would change.
     pub fn is_empty(&self) -> bool {
@@ -127,7 +115,7 @@ impl Prepared {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RolledBack {
     /// How the schema was held against the target's: `same`, `drift`, `no-schema` or `not-verified`.
-    pub verified: &'static str,
+    pub verified: String,
     /// What the receivers of `post_migrate` could not do.
     pub notes: Vec<String>,
 }
