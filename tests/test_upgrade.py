@@ -704,8 +704,7 @@ def test_our_third_migration_gives_no_release_a_schema(before_schemas: Shop) -> 
     for tag in TAGS:
         assert before_schemas.plan_in_django("-t", tag)["blockers"] == []
     assert status(before_schemas) == (0, NOT_COMPARED, None)
-    ahead = before_schemas.json("status", check=False)["ahead"]
-    assert ahead == [["django_rollback", "0003_schemas"]]
+    assert before_schemas.json("status")["ahead"] == []  # our own tables belong to no release
 
 
 @pytest.mark.parametrize("door", ["native", "manage"])
