@@ -450,8 +450,11 @@ impl<'d> Store<'d> {
     }
 
     /// Makes an index or a trigger again. That it cannot be, as its table or column has gone, is no failure.
-    pub fn make_again(&mut self, made: &HandMade) {
-        let _ = self.database.execute(&made.sql, &[]);
+    pub fn make_again(&mut self, made: &HandMade) -> Result<()> {
+        match self.database.execute(&made.sql, &[]) {
+            Err(error) if error.is_interruption() => self.checked(Err(error)),
+            _ => Ok(()),
+        }
     }
 
     /// Lets every statement of this session wait no longer than this for a lock, also outside transactions; `None` for

@@ -244,7 +244,7 @@ impl Execution<'_> {
         // Where Django remakes a table of SQLite, it makes again what it knows of, and no more.
         let left: Vec<HandMade> = self.hand_made()?;
         for lost in hand_made.iter().filter(|made| !left.contains(made)) {
-            self.store.make_again(lost);
+            self.store.make_again(lost)?;
         }
         Ok(())
     }

@@ -61,7 +61,7 @@ pub(super) fn expected(
         schema => schema?,
     };
     let Some(schema) = schema else { return Ok(Expected { drift, ..Expected::default() }) };
-    let made_by_hand = made_by_hand(store, target, &schema);
+    let made_by_hand = made_by_hand(store, target, &schema)?;
     let is_incomplete =
         prepared.plan.warnings.iter().any(|warning| matches!(warning, Warning::NotApplied { .. }));
     let differences = schema.differences(&now);
@@ -78,9 +78,17 @@ pub(super) fn expected(
 
 /// What the target had at its end and not when it was saved, as missing: a later `migrate` may have lost it, and no
 /// migration brings it back.
-fn made_by_hand(store: &mut Store<'_>, target: &StoredRelease, at_its_end: &Schema) -> Vec<SchemaDifference> {
-    let Ok(Some(saved)) = store.schema_of(target) else { return Vec::new() };
-    at_its_end.differences(&saved).into_iter().filter(|difference| difference.side == Side::Missing).collect()
+fn made_by_hand(
+    store: &mut Store<'_>,
+    target: &StoredRelease,
+    at_its_end: &Schema,
+) -> Result<Vec<SchemaDifference>, EngineError> {
+    let saved = match store.schema_of(target) {
+        Err(EngineError::StoredSchema { .. }) | Ok(None) => return Ok(Vec::new()),
+        saved => saved?.unwrap_or_default(),
+    };
+    let differences = at_its_end.differences(&saved).into_iter();
+    Ok(differences.filter(|difference| difference.side == Side::Missing).collect())
 }
 
 fn identity(difference: &SchemaDifference) -> (&str, &str, &str) {
