@@ -159,6 +159,7 @@ def test_log_full_data(project: Project) -> None:
         "    django_rollback.0001_initial\n"
         "    django_rollback.0002_releases\n"
         "    django_rollback.0003_schemas\n"
+        "    django_rollback.0004_capsules\n"
         "    shop.0001_initial\n"
         "    shop.0002_price\n"
     )

@@ -67,18 +67,19 @@ def same_in_each_run(text: str, releases: TwoReleases) -> str:
 TEXTS = {
     ("list",): """\
           SAVED AT              COMMIT                                    MIGRATIONS  TAGS
-curr >>>  YYYY-MM-DD hh:mm:ssZ  2222222222222222222222222222222222222222  5           v2
-          YYYY-MM-DD hh:mm:ssZ  1111111111111111111111111111111111111111  4           v1
+curr >>>  YYYY-MM-DD hh:mm:ssZ  2222222222222222222222222222222222222222  6           v2
+          YYYY-MM-DD hh:mm:ssZ  1111111111111111111111111111111111111111  5           v1
 """,
     ("show",): """\
 commit     2222222222222222222222222222222222222222 (current)
 tags       v2
 saved at   YYYY-MM-DD hh:mm:ssZ
 previous   1111111 (v1)
-migrations 5
+migrations 6
     django_rollback.0001_initial
     django_rollback.0002_releases
     django_rollback.0003_schemas
+    django_rollback.0004_capsules
     shop.0001_initial
     shop.0002_price
 """,
@@ -86,10 +87,11 @@ migrations 5
 commit     1111111111111111111111111111111111111111
 tags       v1
 saved at   YYYY-MM-DD hh:mm:ssZ
-migrations 4
+migrations 5
     django_rollback.0001_initial
     django_rollback.0002_releases
     django_rollback.0003_schemas
+    django_rollback.0004_capsules
     shop.0001_initial
 """,
     ("plan",): """\
@@ -101,7 +103,7 @@ Releases that leave the list: 2222222 (v2).
 Rollback from 2222222 (v2) to 2222222 (v2): no migration has to be undone.
 """,
     ("status",): """\
-Current release 2222222 (v2), 5 migrations applied: the same as when it was saved.
+Current release 2222222 (v2), 6 migrations applied: the same as when it was saved.
 Schema: the same as when it was saved.
 """,
 }
@@ -159,7 +161,7 @@ def test_text_of_saves(project: Project, releases: TwoReleases) -> None:
 
     v1, v2 = releases.commits.values()
     assert save("--release", v2) == (
-        "Release 2222222 (v2) is saved already, with the same 5 migrations, and is the newest: all is fine.\n",
+        "Release 2222222 (v2) is saved already, with the same 6 migrations, and is the newest: all is fine.\n",
         "",
     )
     assert save("--release", v1) == (
@@ -169,9 +171,9 @@ def test_text_of_saves(project: Project, releases: TwoReleases) -> None:
         "with the database too: `rollback_migrations -c 1111111`.\n",
     )
     project.database.execute("INSERT INTO django_migrations (app, name, applied) VALUES ('blog', '0001', '2026-01-01')")
-    assert save("--release", v2) == ("Updated release 2222222 (v2): it has 6 migrations now.\n  + blog.0001\n", "")
+    assert save("--release", v2) == ("Updated release 2222222 (v2): it has 7 migrations now.\n  + blog.0001\n", "")
     assert save("--release", UNSAVED, "--log-diff") == (
-        "Saved release abababa with 6 migrations (commit from --release).\nThe same migrations as at 2222222 (v2).\n",
+        "Saved release abababa with 7 migrations (commit from --release).\nThe same migrations as at 2222222 (v2).\n",
         "",
     )
 
@@ -216,8 +218,8 @@ def test_document_of_list(shown: Shown, releases: TwoReleases) -> None:
     assert [list(release) for release in listed["releases"]] == [LISTED_KEYS, LISTED_KEYS]
     times = [release.pop("saved_at") for release in listed["releases"]]
     assert listed["releases"] == [
-        {"commit": releases.commits["v2"], "tags": ["v2"], "current": True, "migrations": 5},
-        {"commit": releases.commits["v1"], "tags": ["v1"], "current": False, "migrations": 4},
+        {"commit": releases.commits["v2"], "tags": ["v2"], "current": True, "migrations": 6},
+        {"commit": releases.commits["v1"], "tags": ["v1"], "current": False, "migrations": 5},
     ]
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", time) for time in times)
     assert times == sorted(times, reverse=True)
@@ -288,9 +290,9 @@ def test_document_of_history(shown: Shown) -> None:
 def test_document_of_a_save_with_the_talk_on_stderr(project: Project, door: str) -> None:
     result = run(project, door, "save", "--release", UNSAVED, "--format", "json", "--log-full-data", "--log-diff")
     saved = document(result)
-    assert (saved["outcome"], saved["release"]["commit"], saved["migrations"]) == ("created", UNSAVED, 5)
+    assert (saved["outcome"], saved["release"]["commit"], saved["migrations"]) == ("created", UNSAVED, 6)
     assert (saved["commit_from"], len(saved["applied"]), saved["diff"]["added"]) == ("--release", 5, [])
-    assert result.stderr == "Saved release abababa with 5 migrations (commit from --release).\n"
+    assert result.stderr == "Saved release abababa with 6 migrations (commit from --release).\n"
 
 
 @pytest.mark.parametrize("door", [*CLI_DOORS, "original"])
@@ -395,7 +397,7 @@ def test_a_closed_pipe_does_not_stop_a_rollback(project: Project) -> None:
     result = into_closed_pipe(project, "manage", "rollback")
     assert (result.returncode, result.stderr) == (0, "")
     assert project.native("status").stdout.endswith(
-        "4 migrations applied: the same as when it was saved.\nSchema: the same as when it was saved.\n"
+        "5 migrations applied: the same as when it was saved.\nSchema: the same as when it was saved.\n"
     )
 
 
@@ -457,7 +459,7 @@ def test_the_colour_options_of_django(project: Project, option: str) -> None:
         result = project.manage(*words, option)
         assert ("\x1b[" in result.stdout) == (option == "--force-color")
         plain = re.sub(r"\x1b\[[\d;]*m", "", result.stdout)
-        assert plain.endswith("with the same 5 migrations, and is the newest: all is fine.\n")
+        assert plain.endswith("with the same 6 migrations, and is the newest: all is fine.\n")
 
 
 # Help and completions

@@ -86,7 +86,7 @@ MIGRATE_AS_0_4_0 = """
 """
 
 # What our `migrate` adds to the first migration, which is the original's, too.
-OURS = [("django_rollback", "0002_releases"), ("django_rollback", "0003_schemas")]
+OURS = [("django_rollback", name) for name in ("0002_releases", "0003_schemas", "0004_capsules")]
 
 Pairs = set[tuple[str, str]]
 TAGS = ["v1", "v2", "v3"]
@@ -713,7 +713,7 @@ def test_the_next_save_of_the_newest_release_gives_it_its_schema(before_schemas:
     project, database = before_schemas.project, before_schemas.project.database
     run, words = (project.native, ["save"]) if door == "native" else (project.manage, ["save_migrations_state"])
     saved = json.loads(run(*words, "--format", "json").stdout)
-    assert (saved["outcome"], saved["added"]) == ("updated", [["django_rollback", "0003_schemas"]])
+    assert (saved["outcome"], saved["added"]) == ("updated", [list(each) for each in OURS[1:]])
     assert status(before_schemas) == (0, COMPARED, [])
     found = schemas(database)
     assert [found[before_schemas.commits[tag]] is None for tag in TAGS] == [True, True, False]

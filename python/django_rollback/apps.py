@@ -19,5 +19,6 @@ class DjangoRollbackConfig(AppConfig):
         checks.register(our_checks.check_engine)
         checks.register(our_checks.check_databases, checks.Tags.database)
         checks.register(our_checks.check_commit, deploy=True)
+        checks.register(our_checks.check_ahead)
         pre_migrate.connect(guard.before_migrate, sender=self)
         post_migrate.connect(guard.after_migrate, sender=self)

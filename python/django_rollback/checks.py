@@ -37,6 +37,12 @@ def _wrong_value(key: str, value: Any) -> list[CheckMessage]:
     elif key == "DATA_LOSS":
         right = isinstance(value, str) and value in conf.DATA_LOSS
         expected = " or ".join(map(repr, conf.DATA_LOSS))
+    elif key == "ON_AHEAD":
+        right = value is None or (isinstance(value, str) and value in conf.ON_AHEAD)
+        expected = " or ".join(map(repr, conf.ON_AHEAD))
+    elif key == "WAYS":
+        right = isinstance(value, (list, tuple)) and all(way in conf.WAYS for way in value)
+        expected = f"a list with some of {', '.join(map(repr, conf.WAYS))}"
     elif key == "LOG_LEVEL":
         right = value is None or (isinstance(value, str) and isinstance(logging.getLevelName(value.upper()), int))
         expected = "the name of a level such as 'INFO'"
@@ -86,3 +92,14 @@ def check_commit(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         return []
     message, _, hint = problem.partition("\n  hint: ")
     return [Warning(f"A release cannot be saved from here: {message}.", hint=hint or None, id="rollback.W002")]
+
+
+def check_ahead(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """E005 and W003, where the project asks for it: the database is ahead of this code."""
+    kind = {"warn": Warning, "fail": Error}.get(str(conf.options().ON_AHEAD))
+    if kind is None:
+        return []
+    from .door import find_ahead
+
+    message = find_ahead()
+    return [kind(message, id="rollback.E005" if kind is Error else "rollback.W003")] if message else []

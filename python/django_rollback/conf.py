@@ -30,8 +30,16 @@ class Options:
     DATA_LOSS: str = "warn"
     """What ``rollback_migrations`` does when data would be lost: ``warn`` and go on, or ``refuse`` as ``rollback``."""
 
+    ON_AHEAD: str | None = None
+    """What the system check says when the database is ahead of this code: ``warn``, ``fail``, or nothing."""
+
+    WAYS: list[str] = field(default_factory=list)
+    """The ways to undo a migration that may be taken, the best first: some of ``sql``, ``disk`` and ``capsule``."""
+
 
 DATA_LOSS = ("warn", "refuse")
+ON_AHEAD = ("warn", "fail")
+WAYS = ("sql", "disk", "capsule")
 KEYS = [option.name for option in fields(Options)]
 
 

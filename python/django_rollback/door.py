@@ -43,6 +43,8 @@ class Door:
         options = conf.options()
         self.commit_variables = list(options.COMMIT_VARIABLES)
         self.default_path = options.PATH and os.fspath(options.PATH)
+        self.secrets = secrets()
+        self.ways = list(options.WAYS)
         self.project = project_folder()
         self.level = logging.INFO
         self.report: list[str] = []
@@ -77,6 +79,10 @@ class Door:
 
     def out(self, text: str) -> None:
         self.report.append(text)
+        self.write("out", "data", text)
+
+    def secret(self, text: str) -> None:
+        """As ``out``, and in no log."""
         self.write("out", "data", text)
 
     def say(self, level: str, line: str, stream: str) -> None:
@@ -123,6 +129,10 @@ class Connection:
         with self.signals.section(), self.django.cursor() as cursor:
             cursor.execute(sql, params)
             return cursor.rowcount
+
+    def run(self, sql: str) -> None:
+        with self.signals.section(), self.django.cursor() as cursor:
+            cursor.execute(sql)
 
     def begin(self, schema: bool) -> None:
         with self.signals.section(), contextlib.ExitStack() as stack:
@@ -247,6 +257,14 @@ def describe(connection: Any) -> str:
     return f'the PostgreSQL database "{database["NAME"]}"{place}{port}'
 
 
+def secrets() -> list[str]:
+    """What the keys of signatures are made from: the first signs, the others verify what was signed before."""
+    try:
+        return [str(secret) for secret in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)]
+    except ImproperlyConfigured:  # no secret at all
+        return []
+
+
 def project_folder() -> str | None:
     """The folder of ``manage.py``, or the setting ``BASE_DIR``."""
     script = os.path.abspath(sys.argv[0]) if sys.argv and sys.argv[0] else ""
@@ -265,3 +283,16 @@ def find_commit() -> str | None:
 
     code, error = _native.run(Door("manage.py rollback", lambda stream, level, text: None), ["stamp", "--output", "-"])
     return error if code else None
+
+
+def find_ahead() -> str | None:
+    """Asks the engine whether the database is ahead of this code; returns what it says of that.
+
+    A database that cannot be asked, or has no releases yet, is none that is ahead.
+    """
+    from . import _native
+
+    said: list[str] = []
+    door = Door("manage.py rollback", lambda stream, level, text: said.append(text))
+    code, error = _native.run(door, ["guard"])
+    return "".join(said).strip() if code == 1 and error is None else None

@@ -7,6 +7,8 @@ those that tables and columns have at that moment of the way back; the engine fo
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from copy import copy
+from operator import is_
 from typing import Any
 
 from django.conf import settings
@@ -17,6 +19,8 @@ from django.db.migrations.utils import resolve_relation
 from django.db.models import NOT_PROVIDED, DateTimeField, DecimalField, Field, UniqueConstraint
 
 Effect = dict[str, Any]
+# An operation, and the states of the models before and after it.
+Step = tuple[Any, Any, Any]
 # What an integer column of PostgreSQL holds; SQLite's hold anything.
 LIMITS = {"smallint": (-(2**15), 2**15 - 1), "integer": (-(2**31), 2**31 - 1)}
 
@@ -33,13 +37,22 @@ DATABASE_OPTIONS = (
 
 def effects_of_undoing(migration: Migration, before: Any, connection: Any) -> list[Effect]:
     """The effects of undoing one migration, in order; ``before`` is the state before it, and is moved past it."""
-    found: list[list[Effect]] = []
-    for operation in migration.operations:
-        reader = _Reader(migration.app_label, connection)
-        found.append(reader.effects(operation, before))
-        operation.state_forwards(migration.app_label, before)
-    key = [migration.app_label, migration.name]
-    return [{"migration": key, **effect} for effects in reversed(found) for effect in effects]
+    steps = _steps(migration.operations, migration.app_label, before)
+    return effects_of_steps((migration.app_label, migration.name), steps, connection)
+
+
+def effects_of_steps(key: tuple[str, str], steps: Iterable[Step], connection: Any) -> list[Effect]:
+    """The same for a migration whose states are known; they are only read, and need not be rendered."""
+    reader = _Reader(key[0], connection)
+    return [{"migration": list(key), **effect} for effect in reader.effects_of_all(steps)]
+
+
+def _steps(operations: Iterable[Any], app_label: str, state: Any) -> Iterator[Step]:
+    """Each operation with the states before and after it; the one after it is moved on for the next."""
+    for operation in operations:
+        before = state.clone()
+        operation.state_forwards(app_label, state)
+        yield operation, before, state
 
 
 class _Reader:
@@ -47,14 +60,16 @@ class _Reader:
         self.app_label = app_label
         self.connection = connection
 
-    def effects(self, operation: Any, before: Any) -> list[Effect]:
+    def effects_of_all(self, steps: Iterable[Step]) -> list[Effect]:
+        """What undoing these operations does, which begins with the last one."""
+        parts = [self.effects(*step) for step in steps]
+        return [effect for part in reversed(parts) for effect in part]
+
+    def effects(self, operation: Any, before: Any, after: Any) -> list[Effect]:
         if isinstance(operation, ops.SeparateDatabaseAndState):
             state = before.clone()
-            parts = []
-            for inner in operation.database_operations:
-                parts.append(self.effects(inner, state))
-                inner.state_forwards(self.app_label, state)
-            return [effect for part in reversed(parts) for effect in part]
+            vars(state).pop("apps", None)  # nobody asks for models here: without them, none are rendered again
+            return self.effects_of_all(_steps(operation.database_operations, self.app_label, state))
         code: list[Effect] = []
         if runs_custom_code(operation):
             code.append({"kind": "run-code"})
@@ -62,8 +77,6 @@ class _Reader:
             code.append({"kind": "leave-behind"})
         if isinstance(operation, (ops.RunPython, ops.RunSQL)):
             return code
-        after = before.clone()
-        operation.state_forwards(self.app_label, after)
         if isinstance(operation, ops.RenameModel):
             return code + list(self._rename_model(operation, before, after))
         if isinstance(operation, ops.RenameField):
@@ -120,12 +133,12 @@ class _Reader:
         yield from self._altered_many_to_many(old, new, before, after)
         yield from self._altered_order(table, old, new)
         old_fields, new_fields = self._columns(old), self._columns(new)
-        for name in new_fields.keys() - old_fields.keys():
+        for name in [name for name in new_fields if name not in old_fields]:
             column = new_fields[name].column
             written_at = self._written_at(new, except_for=column)
             yield {"kind": "drop-column", "table": table, "column": column, **written_at}
             yield from self._referred(new, [new_fields[name]], after)
-        for name in old_fields.keys() - new_fields.keys():
+        for name in [name for name in old_fields if name not in new_fields]:
             field = old_fields[name]
             yield {
                 "kind": "create-column",
@@ -134,9 +147,9 @@ class _Reader:
                 "needs_empty": not field.null and not field.primary_key and not self._is_filled(field),
             }
             yield from self._referred(old, [field], before)
-        for name in old_fields.keys() & new_fields.keys():
+        for name in [name for name in old_fields if name in new_fields]:
             yield from self._altered_field(table, old, old_fields[name], new_fields[name], before, after)
-        for columns in self._unique_sets(old) - self._unique_sets(new):
+        for columns in sorted(self._unique_sets(old) - self._unique_sets(new)):
             yield {"kind": "require", "table": table, "columns": list(columns), "rule": "unique"}
 
     def _altered_many_to_many(self, old: Any, new: Any, before: Any, after: Any) -> Iterator[Effect]:
@@ -203,7 +216,8 @@ class _Reader:
                 if joins["table"] != joins["to"]:
                     yield {"kind": "rename-table", **joins}
         for key, model in after.models.items():
-            if model is not before.models.get(key) and key != (self.app_label, operation.new_name_lower):
+            earlier = before.models.get(key)
+            if earlier is not None and not _is_same(earlier, model) and self._has_table(model):
                 yield {"kind": "alter", "table": self._table(model)}
 
     def _rename_field(self, operation: Any, before: Any, after: Any) -> Iterator[Effect]:
@@ -241,7 +255,7 @@ class _Reader:
         bound = {}
         for name, field in model.fields.items():
             if not field.many_to_many:
-                bound[name] = field.clone()
+                bound[name] = copy(field)
                 bound[name].set_attributes_from_name(name)
         return {name: field for name, field in bound.items() if field.column is not None}
 
@@ -250,7 +264,7 @@ class _Reader:
         bound = []
         for name, field in model.fields.items():
             if field.many_to_many and field.remote_field.through is None:
-                field = field.clone()
+                field = copy(field)
                 field.set_attributes_from_name(name)
                 bound.append(field)
         return bound
@@ -307,11 +321,32 @@ def _has_database_default(field: Any) -> bool:
 
 def _is_same(old: Any, new: Any) -> bool:
     """Whether two states of a model ask for the same table."""
+    # Asked of all models for each operation: this way of asking is the fast one.
     return (
         old.fields.keys() == new.fields.keys()
-        and all(old.fields[name] is new.fields[name] for name in new.fields)
-        and all(old.options.get(name) == new.options.get(name) for name in DATABASE_OPTIONS)
+        and all(map(is_, map(old.fields.get, new.fields), new.fields.values()))
+        and (old.options == new.options or _options(old) == _options(new))
     )
+
+
+def _options(model: Any) -> list[Any]:
+    return [model.options.get(name) for name in DATABASE_OPTIONS]
+
+
+def nested(operations: Iterable[Any], inside: str = "") -> Iterator[tuple[Any, str]]:
+    """Each operation and what is inside of it, with the place of each."""
+    for number, operation in enumerate(operations, 1):
+        place = f"{inside}operation {number}"
+        yield operation, place
+        if isinstance(operation, ops.SeparateDatabaseAndState):
+            yield from nested(operation.database_operations, f"{place}, database ")
+
+
+def describe(operation: Any) -> str:
+    """The class of an operation, and the function that a ``RunPython`` calls."""
+    name = type(operation).__name__
+    code = getattr(operation, "code", None)
+    return f"{name} {code.__name__}" if isinstance(operation, ops.RunPython) and hasattr(code, "__name__") else name
 
 
 def runs_custom_code(operation: Any) -> bool:

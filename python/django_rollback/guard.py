@@ -1,9 +1,13 @@
-"""``migrate`` takes its turn: it holds the lock of saves and rollbacks from ``pre_migrate`` to its end."""
+"""``migrate`` takes its turn: it holds the lock of saves and rollbacks from ``pre_migrate`` to its end.
+
+Meanwhile the SQL that undoes what it applies is recorded, and kept at its end.
+"""
 
 from __future__ import annotations
 
 import atexit
 import contextlib
+import json
 import sys
 import time
 import weakref
@@ -15,9 +19,12 @@ from django.db import connections
 from django.db.migrations.loader import MigrationLoader
 
 from . import conf
+from .facts import capsule
+from .recording import Recorder
 
 # The guard of each database alias. A `migrate` that fails sends no `post_migrate`: then its plan's end ends the guard.
 _guards: dict[str, Any] = {}
+_recorders: dict[str, Recorder] = {}
 _suspended = False
 
 
@@ -49,6 +56,7 @@ def before_migrate(*, using: str, plan: Any = (), **kwargs: Any) -> None:
     except RuntimeError as error:
         raise CommandError(str(error), returncode=1) from None
     _guards[using] = guard
+    _record(using, connection, plan)
     weakref.finalize(plan[0][0], _release_if, using, guard).atexit = False
 
 
@@ -59,10 +67,48 @@ def after_migrate(*, using: str, **kwargs: Any) -> None:
 
 
 def release(using: str) -> None:
-    """Lets go of the lock."""
+    """Keeps what was recorded, and lets go of the lock."""
+    _keep(using)
     guard = _guards.pop(using, None)
     if guard is not None:
         guard.release()
+
+
+def _record(using: str, connection: Any, plan: Any) -> None:
+    """Before a first release there is nothing to go back to, so nothing to record either."""
+    from . import _native
+
+    with _reported("nothing is recorded"):
+        if _native.has_releases(connection):
+            _recorders[using] = Recorder(connections[using])
+            _recorders[using].watch(plan)
+
+
+def _keep(using: str) -> None:
+    recorder = _recorders.pop(using, None)
+    if recorder is None:
+        return
+    from . import _native
+    from .door import Connection, secrets
+    from .signals import Signals
+
+    recorded = recorder.finish()
+    if not recorded:
+        return
+    with _reported("what was recorded is not kept"):
+        loader = MigrationLoader(None, load=False, ignore_no_migrations=True)
+        loader.load_disk()
+        capsules = [capsule(loader.disk_migrations[key], recording) for key, recording in recorded.items()]
+        _native.keep(Connection(connections[using], Signals()), secrets(), json.dumps(capsules))
+
+
+@contextlib.contextmanager
+def _reported(what: str) -> Iterator[None]:
+    """A migrate does not fail because a way back could not be recorded: that is said, and the save makes up for it."""
+    try:
+        yield
+    except Exception as error:
+        print(f"Warning: {what}, so no recorded SQL undoes these migrations: {error}", file=sys.stderr, flush=True)
 
 
 def _release_if(using: str, guard: Any) -> None:

@@ -21,6 +21,9 @@ class AppsState(models.Model):
     final_schema = models.CharField(
         max_length=64, null=True, help_text="Which Schema it was when newer migrations came, where it had changed."
     )
+    manifest = models.CharField(max_length=64, null=True, help_text="Which Archive lists its capsules.")
+    key_id = models.CharField(max_length=64, null=True, help_text="Which key signed that list.")
+    signature = models.CharField(max_length=64, null=True, help_text="HMAC-SHA-256, in hex.")
 
     class Meta:
         verbose_name = "release"
@@ -45,7 +48,7 @@ class Schema(models.Model):
 
 
 class Capsule(models.Model):
-    """What the database remembers about one migration, under the SHA-256 of its document."""
+    """What undoes one migration without its file, under the SHA-256 of its document."""
 
     app = models.CharField(max_length=255)
     name = models.CharField(max_length=255)
@@ -53,6 +56,22 @@ class Capsule(models.Model):
     format = models.IntegerField(help_text="Version of the document.")
     body = models.TextField(help_text="JSON document: dependencies, what it replaces, what cannot be undone.")
     at = models.DateTimeField()
+    key_id = models.CharField(max_length=64, null=True, help_text="Which key signed it.")
+    signature = models.CharField(max_length=64, null=True, help_text="HMAC-SHA-256, in hex.")
+
+
+class Archive(models.Model):
+    """The source of a migration, the SQL that undoes it, or the list of a release's capsules, under its SHA-256."""
+
+    hash = models.CharField(max_length=64, primary_key=True)
+    body = models.TextField(help_text="The text, compressed by zlib, in base64.")
+
+
+class Identity(models.Model):
+    """One row: what tells this database from others. It is part of every signature."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True)
+    database = models.CharField(max_length=64, help_text="A random number: no other database has it.")
 
 
 class Operation(models.Model):

@@ -11,14 +11,14 @@ import functools
 import json
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
 
 from django.apps import apps
 from django.core.management.sql import emit_post_migrate_signal, emit_pre_migrate_signal
 from django.db import DatabaseError, IntegrityError, transaction
-from django.db.migrations import RunPython, RunSQL, SeparateDatabaseAndState
+from django.db.migrations import RunSQL
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.migration import Migration
 from django.db.migrations.state import ModelState
@@ -26,8 +26,9 @@ from django.db.transaction import TransactionManagementError
 from django.utils.functional import SimpleLazyObject
 from django.utils.module_loading import module_has_submodule
 
-from . import guard
-from .effects import effects_of_undoing, runs_custom_code
+from . import archived, guard
+from .effects import effects_of_undoing, nested, runs_custom_code
+from .facts import capsule, facts
 from .states import LazyState
 
 Key = tuple[str, str]
@@ -52,6 +53,7 @@ class Runner:
         self.door = door
         self.loader = MigrationLoader(None, load=False, ignore_no_migrations=True)
         self.loaded = False
+        self.archived: dict[Key, Migration] = {}
         self.states: dict[Key, LazyState] = {}
         self.base = LazyState.empty(set())
         self.plan: list[tuple[Migration, bool]] = []
@@ -64,8 +66,30 @@ class Runner:
     def facts(self) -> str:
         """What the loader finds, as the engine reads it: one entry for each file, nothing left out or replaced."""
         self._load()
-        migrations = [_facts(migration) for _, migration in sorted(self.loader.disk_migrations.items())]
+        migrations = [facts(migration) for _, migration in sorted(self.loader.disk_migrations.items())]
         return json.dumps({"migrations": migrations, "unmigrated_apps": sorted(self.loader.unmigrated_apps)})
+
+    @interruptible
+    def capsules(self, keys: list[Key]) -> str:
+        """What there is to keep of these migrations."""
+        self._load()
+        unrecorded = {"reason": "it was applied when nothing recorded its SQL"}
+        known = [self.loader.disk_migrations[key] for key in keys if key in self.loader.disk_migrations]
+        return json.dumps([capsule(migration, unrecorded) for migration in known])
+
+    @interruptible
+    def load(self, sources: list[tuple[Key, str]]) -> list[tuple[Key, str]]:
+        """Loads archived sources, and returns those that cannot be, each with why."""
+        failed = []
+        for (app, name), text in sources:
+            try:
+                self.archived[app, name] = archived.load(app, name, text)
+            except archived.NotLoadable as error:
+                failed.append(((app, name), str(error)))
+        return failed
+
+    def _migration(self, key: Key) -> Migration:
+        return self.archived.get(key) or self.loader.disk_migrations[key]
 
     def _load(self) -> None:
         if not self.loaded:
@@ -78,14 +102,14 @@ class Runner:
         state = self._state_of(kept)
         found = []
         for key in reversed(steps):
-            found.append(effects_of_undoing(self.loader.disk_migrations[key], state, self.connection))
+            found.append(effects_of_undoing(self._migration(key), state, self.connection))
         return json.dumps([effect for effects in reversed(found) for effect in effects])
 
     @interruptible
     def prepare(self, steps: list[Key], kept: list[Key]) -> None:
         """Builds the state before each step, and sends ``pre_migrate``."""
         state = self.base = self._state_of(kept)
-        self.plan = [(self.loader.disk_migrations[key], True) for key in steps]
+        self.plan = [(self._migration(key), True) for key in steps]
         for migration, _ in reversed(self.plan):
             self.states[migration.app_label, migration.name] = state
             state = migration.mutate_state(state, preserve=True)
@@ -116,7 +140,7 @@ class Runner:
     @interruptible
     def undo(self, app: str, name: str) -> None:
         """Runs one migration backwards. Its row is the engine's business."""
-        migration = self.loader.disk_migrations[app, name]
+        migration = self._migration((app, name))
         state = self.states.pop((app, name))
         atomic = migration.atomic or self.connection.in_atomic_block
         with (
@@ -171,63 +195,11 @@ class Runner:
         return []
 
 
-def _facts(migration: Migration) -> dict[str, Any]:
-    return {
-        "id": [migration.app_label, migration.name],
-        "dependencies": [list(key) for key in migration.dependencies],
-        "run_before": [list(key) for key in migration.run_before],
-        "replaces": [list(key) for key in migration.replaces],
-        "atomic": bool(migration.atomic),
-        "irreversible": list(_irreversible(migration.operations)),
-        "custom": list(_custom(migration.operations)),
-    }
-
-
-def _custom(operations: Iterable[Any], inside: str = "") -> Iterator[dict[str, Any]]:
-    """The operations that run code of the project, or SQL of its own, when they are undone."""
-    for number, operation in enumerate(operations, 1):
-        place = f"{inside}operation {number}"
-        if isinstance(operation, SeparateDatabaseAndState):
-            yield from _custom(operation.database_operations, f"{place}, database ")
-        elif runs_custom_code(operation):
-            sql = _text(operation.reverse_sql) if isinstance(operation, RunSQL) else None
-            yield {"operation": f"{_describe(operation)} ({place})", "sql": sql}
-
-
-def _text(sql: Any) -> str:
-    """The statements of a ``RunSQL``, which may be a text, or a list of texts and of pairs with parameters."""
-    if isinstance(sql, (list, tuple)):
-        return ";\n".join(part[0] if isinstance(part, (list, tuple)) else part for part in sql)
-    return str(sql)
-
-
-def _irreversible(operations: Iterable[Any], inside: str = "") -> Iterator[str]:
-    for number, operation in enumerate(operations, 1):
-        place = f"{inside}operation {number}"
-        if not operation.reversible:
-            yield f"{_describe(operation)} ({place})"
-        elif isinstance(operation, SeparateDatabaseAndState):
-            yield from _irreversible(operation.database_operations, f"{place}, database ")
-
-
-def _describe(operation: Any) -> str:
-    name = type(operation).__name__
-    code = getattr(operation, "code", None)
-    return f"{name} {code.__name__}" if isinstance(operation, RunPython) and hasattr(code, "__name__") else name
-
-
-def _nested(operations: Iterable[Any]) -> Iterator[Any]:
-    for operation in operations:
-        yield operation
-        if isinstance(operation, SeparateDatabaseAndState):
-            yield from _nested(operation.database_operations)
-
-
 @contextlib.contextmanager
 def _exact_models(migration: Migration) -> Iterator[None]:
     """Lets code of the project see every relation exactly, as ``RunPython`` does it forwards and forgets backwards."""
     with contextlib.ExitStack() as stack:
-        for operation in _nested(migration.operations):
+        for operation, _ in nested(migration.operations):
             if runs_custom_code(operation) and not isinstance(operation, RunSQL):
                 operation.database_backwards = _with_exact_models(operation.database_backwards)
                 stack.callback(delattr, operation, "database_backwards")
@@ -246,7 +218,7 @@ def _with_exact_models(backwards: Any) -> Any:
 def _plain_indexes(migration: Migration, connection: Any) -> Iterator[None]:
     """Inside a transaction the operations of concurrent indexes do what the plain ones do."""
     with contextlib.ExitStack() as stack:
-        for operation in _nested(migration.operations):
+        for operation, _ in nested(migration.operations):
             if connection.in_atomic_block and hasattr(operation, "_ensure_not_in_transaction"):
                 operation._ensure_not_in_transaction = lambda schema_editor: None
                 stack.callback(delattr, operation, "_ensure_not_in_transaction")

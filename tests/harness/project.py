@@ -38,6 +38,14 @@ if __name__ == "__main__":
     execute_from_command_line(sys.argv)
 """
 
+# Most tests are about Django's own way of undoing migrations. Those of the other ways ask for them.
+DJANGOS_WAY = ("disk",)
+WAYS_VARIABLE = "DJANGO_ROLLBACK_WAYS"
+WAYS_SETTING = """
+if isinstance(globals().setdefault("DJANGO_ROLLBACK", {{}}), dict):
+    DJANGO_ROLLBACK.setdefault("WAYS", {ways!r})
+"""
+
 SETTINGS = """\
 from pathlib import Path
 
@@ -81,8 +89,13 @@ class Project:
         database: Database,
         apps: Iterable[str] = DEFAULT_APPS,
         python: str | Path = sys.executable,
+        ways: Iterable[str] = DJANGOS_WAY,
     ) -> None:
-        """Open the work tree at `root`; if there is none, make one, with a first set of files not committed yet."""
+        """Open the work tree at `root`; if there is none, make one, with a first set of files not committed yet.
+
+        `ways` are those in which migrations may be undone; none for what is usual.
+        """
+        self.ways = list(ways)
         self.root = root.absolute()
         self.python = str(python)
         if not (self.root / ".git").exists():
@@ -98,7 +111,8 @@ class Project:
     def install_apps(self, apps: Iterable[str], *, extra: str = "") -> None:
         """Rewrite the settings with these INSTALLED_APPS, all of them, and with `extra` lines at the end."""
         lines = "".join(f"    {app!r},\n" for app in apps)
-        self.write({"settings.py": SETTINGS.format(apps=lines) + dedent(extra)})
+        ways = WAYS_SETTING.format(ways=self.ways) if self.ways else ""
+        self.write({"settings.py": SETTINGS.format(apps=lines) + dedent(extra) + ways})
 
     def write(self, files: Files) -> None:
         """Write files given by their path in the repository; None deletes a file or a folder.
@@ -163,6 +177,7 @@ class Project:
     ) -> subprocess.CompletedProcess[str]:
         """Run the binary `django-rollback ARGS` on the project's database, with no program at all on its PATH."""
         bare = {"PATH": "/nonexistent", "DATABASE_URL": self.database.url, "PYTHONDONTWRITEBYTECODE": "1"}
+        bare[WAYS_VARIABLE] = ",".join(self.ways)
         return _run([str(self.binary()), *args], bare | dict(env or {}), cwd or self.root, check=check)
 
     def binary(self) -> Path:
@@ -174,7 +189,7 @@ class Project:
         """A second work tree of the same repository, at `ref` and with another database."""
         root = root or self.root.with_name(f"{self.root.name}-at-{ref.replace('/', '-')}")
         self.git("worktree", "add", "--quiet", "--detach", str(root), ref)
-        return Project(root, database=database, python=self.python)
+        return Project(root, database=database, python=self.python, ways=self.ways)
 
     def environment(self) -> dict[str, str]:
         """What a command of the project sees: nothing of Django's, of a CI's or of a home directory."""

@@ -1,5 +1,6 @@
 //! The native door: the database by its URL, git in process, and a hand-over to `manage.py` where Python must run.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -13,6 +14,9 @@ use crate::project::Project;
 /// Where the URL comes from when no option names one.
 const URL_VARIABLE: &str = "DATABASE_URL";
 
+/// The ways that may be taken, the best first, as the setting `WAYS` has them for the other door.
+const WAYS_VARIABLE: &str = "DJANGO_ROLLBACK_WAYS";
+
 pub(crate) struct NativeDoor {
     environment: Environment,
 }
@@ -20,13 +24,15 @@ pub(crate) struct NativeDoor {
 impl NativeDoor {
     pub(crate) fn new() -> Self {
         let working_directory = std::env::current_dir().unwrap_or_default();
-        let variables = std::env::vars_os()
+        let variables: BTreeMap<String, String> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
+        let ways = variables.get(WAYS_VARIABLE).filter(|ways| !ways.is_empty());
+        let ways = ways.map(|ways| ways.split(',').map(str::to_owned).collect()).unwrap_or_default();
         let project = Project::find(&working_directory).map(|project| project.folder);
         let program = "django-rollback".to_owned();
         let environment =
-            Environment { program, variables, working_directory, project, ..Environment::default() };
+            Environment { program, variables, working_directory, project, ways, ..Environment::default() };
         Self { environment }
     }
 

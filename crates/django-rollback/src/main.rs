@@ -30,6 +30,10 @@ impl Console for Terminal {
         stdout.flush()
     }
 
+    fn secret(&mut self, text: &str) -> io::Result<()> {
+        self.out(text)
+    }
+
     fn say(&mut self, _: Level, line: &str, stream: Stream) {
         // Talk that nobody can hear is no reason to stop.
         let _ = match stream {

@@ -6,6 +6,8 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
+use rollback_core::Way;
+
 use crate::DoorKind;
 use crate::console::safe;
 
@@ -47,6 +49,10 @@ pub(crate) struct Common {
     /// File that holds the URL of the database; it may contain the password.
     #[arg(long, global = true, value_name = "FILE", conflicts_with = "database")]
     pub(crate) database_file: Option<PathBuf>,
+    /// File that holds the key for what is kept for a way back, or the secret that it is made from. Default:
+    /// DJANGO_ROLLBACK_KEY.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) key_file: Option<PathBuf>,
     /// Git repository, or a folder in it. Default: the working directory, then the folder of manage.py.
     #[arg(short, long, global = true, value_name = "PATH", value_parser = path())]
     pub(crate) path: Option<PathBuf>,
@@ -85,11 +91,20 @@ pub(crate) enum Command {
     /// Show one release: its commit, tags and migrations.
     Show(TargetArguments),
     /// Show what going back to a release would do. Nothing is written.
-    Plan(TargetArguments),
+    Plan(PlanArguments),
     /// Go back to a release: undo what it did not have, in the order of the graph, in one transaction.
     ///
     /// Without a release: the one that was saved before the current one.
     Rollback(RollbackArguments),
+    /// Write what going back would do as a SQL script, for psql or sqlite3.
+    ///
+    /// It checks what it was made for, undoes every migration by its recorded SQL, keeps our books, and checks the
+    /// result, in one transaction.
+    Sql(TargetArguments),
+    /// Tell whether the database is ahead of this code: then an old image has been started on a newer database.
+    Guard(GuardArguments),
+    /// Print the key for what is kept for a way back, for a process that has no SECRET_KEY. Keep it secret.
+    Key,
     /// Compare what is applied with the current release. Exit code 1 when they differ.
     Status,
     /// List what was done, newest first.
@@ -184,9 +199,83 @@ pub(crate) struct RollbackArguments {
     pub(crate) manners: MannersArguments,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct GuardArguments {
+    /// Commit of this code, in full. Default: as `save` finds it, else the migration files tell.
+    #[arg(long, value_name = "HEX")]
+    pub(crate) release: Option<String>,
+    /// What to do when the database is ahead.
+    #[arg(long, value_enum, default_value = "fail")]
+    pub(crate) on_ahead: OnAhead,
+    #[command(flatten)]
+    pub(crate) manners: MannersArguments,
+}
+
+/// What to do when the database is ahead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnAhead {
+    /// Say it.
+    Warn,
+    /// Say it, and end with exit code 1.
+    Fail,
+    /// Take the database back to the release of this code.
+    Rollback,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PlanArguments {
+    #[command(flatten)]
+    pub(crate) target: TargetArguments,
+    #[command(flatten)]
+    pub(crate) way: WayArguments,
+}
+
+/// By which way migrations are undone.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct WayArguments {
+    /// Undo every migration this way only. Default: recorded SQL where there is some, else the file, else the archived
+    /// source.
+    #[arg(long, value_enum, value_name = "WAY")]
+    pub(crate) way: Option<WayChoice>,
+    /// Do not use recorded SQL: it did not lead where it should.
+    #[arg(long, hide = true, conflicts_with = "way")]
+    pub(crate) without_sql: bool,
+}
+
+/// A way to undo a migration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WayChoice {
+    /// The SQL that was recorded when it was applied.
+    Sql,
+    /// Its file, through Django.
+    Disk,
+    /// Its archived source, through Django.
+    Capsule,
+}
+
+impl WayChoice {
+    pub(crate) fn way(self) -> Way {
+        match self {
+            Self::Sql => Way::Sql,
+            Self::Disk => Way::Disk,
+            Self::Capsule => Way::Capsule,
+        }
+    }
+}
+
+impl WayArguments {
+    /// The same as words, for the other door.
+    pub(crate) fn words(&self) -> Vec<String> {
+        let way = self.way.map(|way| format!("--way={}", way.way().as_str()));
+        way.into_iter().chain(self.without_sql.then(|| "--without-sql".to_owned())).collect()
+    }
+}
+
 /// How a rollback behaves.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct MannersArguments {
+    #[command(flatten)]
+    pub(crate) way: WayArguments,
     /// Lose the data that the plan says would be lost.
     #[arg(long)]
     pub(crate) accept_data_loss: bool,
@@ -220,6 +309,7 @@ impl MannersArguments {
         words.extend(self.max_lost_rows.map(|rows| format!("--max-lost-rows={rows}")));
         words.push(format!("--lock-timeout={}", self.lock_timeout));
         words.push(format!("--wait={}", self.wait));
+        words.extend(self.way.words());
         words
     }
 }

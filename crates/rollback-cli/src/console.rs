@@ -30,6 +30,9 @@ pub trait Console {
     /// Writes data to stdout. Fails when nobody reads any more.
     fn out(&mut self, text: &str) -> io::Result<()>;
 
+    /// Writes a secret to stdout, and into no log.
+    fn secret(&mut self, text: &str) -> io::Result<()>;
+
     /// Writes a line of talk. That nobody can hear it is no failure.
     fn say(&mut self, level: Level, line: &str, stream: Stream);
 

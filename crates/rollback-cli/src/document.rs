@@ -2,6 +2,7 @@
 
 use rollback_core::plan::{Blocker, Plan, Segment, Step, Warning};
 use rollback_core::{MigrationId, Release, SchemaDifference, SchemaObject};
+use rollback_engine::ahead::Ahead;
 use rollback_engine::releases::{ListedRelease, ShownRelease, Status};
 use rollback_engine::rollback::{Loss, Prepared, RolledBack};
 use rollback_engine::save::{SaveOutcome, Saved};
@@ -11,8 +12,16 @@ use serde_json::{Map, Value, json};
 /// The version of the documents' shape.
 const FORMAT: u32 = 1;
 
+pub(crate) fn ahead(ahead: &Ahead, command: Option<&str>) -> Value {
+    document(json!({
+        "ahead": !ahead.migrations.is_empty(), "current": ahead.current, "target": ahead.target,
+        "migrations": ahead.migrations, "brought_by": ahead.brought_by,
+        "command": command.filter(|_| !ahead.migrations.is_empty()),
+    }))
+}
+
 /// A document: its format first, then what it is about.
-fn document(content: Value) -> Value {
+pub(crate) fn document(content: Value) -> Value {
     let mut fields = Map::from_iter([("format".to_owned(), json!(FORMAT))]);
     if let Value::Object(content) = content {
         fields.extend(content);

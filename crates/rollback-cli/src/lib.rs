@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use rollback_engine::Actor;
 use rollback_engine::ports::{Database, Repository, RepositoryError, Runner};
+use rollback_engine::signature::Secret;
 
 use crate::args::Arguments;
 use crate::console::Console;
@@ -64,6 +65,10 @@ pub struct Environment {
     pub project: Option<PathBuf>,
     /// The repository's path when `-p` is not given (setting `PATH`).
     pub default_path: Option<PathBuf>,
+    /// Secrets that the door knows: the first signs what is kept for a way back, all of them verify it.
+    pub secrets: Vec<Secret>,
+    /// The ways that may be taken, the best first (setting `WAYS`); empty for the usual ones.
+    pub ways: Vec<String>,
 }
 
 /// Which database the user chose.

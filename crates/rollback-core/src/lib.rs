@@ -5,6 +5,7 @@
 //! `clippy.toml` beside this crate checks that.
 
 pub mod applied;
+pub mod capsule;
 pub mod commit;
 pub mod effect;
 pub mod graph;
@@ -21,10 +22,11 @@ pub mod stored;
 mod testing;
 
 pub use applied::{AppliedRow, AppliedSet};
+pub use capsule::{Capsule, OperationFacts, Recording, Reverse};
 pub use commit::{CommitError, CommitId, CommitPrefix};
 pub use effect::{Effect, Effects};
 pub use migration::{MigrationFacts, MigrationId, ProjectFacts};
-pub use plan::{Blocker, Plan, Situation, Step, Warning, Way, plan};
+pub use plan::{Blocker, Means, Plan, Situation, Step, Warning, Way, plan};
 pub use release::{MovedTag, Release, SelectError, Target, select};
 pub use schema::{Schema, SchemaDifference, SchemaObject, Side};
 pub use stored::{Stored, StoredError};

@@ -67,6 +67,9 @@ pub struct MigrationFacts {
     /// The operations that run code of the project or SQL of its own when they are undone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub custom: Vec<CustomOperation>,
+    /// SHA-256 of the file's text; none where nobody has seen it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
 }
 
 /// An operation that runs code of the project or SQL of its own when it is undone.
@@ -99,6 +102,7 @@ impl MigrationFacts {
             atomic: true,
             irreversible: Vec::new(),
             custom: Vec::new(),
+            source: None,
         }
     }
 

@@ -22,9 +22,31 @@ pub struct Situation<'a> {
     pub on_disk: Option<&'a ProjectFacts>,
     /// What the database remembers about migrations, from the saves of releases.
     pub remembered: &'a [MigrationFacts],
+    /// What it keeps to undo each of them with.
+    pub means: &'a BTreeMap<MigrationId, Means>,
+    /// The ways that may be taken, the best first; [`WAYS`] unless the user or the project asks for others.
+    pub ways: &'a [Way],
+    /// Whether the result will be held against the schema that the release had.
+    pub is_guarded: bool,
     /// The app label of django-rollback itself: its own tables are never undone.
     pub own_app: &'a str,
 }
+
+/// What the database keeps to undo one migration with. Reasons are ends of a sentence that begins with "it".
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Means {
+    /// Whether there is recorded SQL for this database.
+    pub sql: Result<(), String>,
+    /// Whether there is archived source that can be loaded here.
+    pub source: Result<(), String>,
+    /// Why what is kept is not to be trusted; none where it is.
+    pub distrust: Option<String>,
+    /// Label of the oldest saved release that has the migration.
+    pub release: Option<String>,
+}
+
+/// The ways to undo a migration, in the order in which they are tried.
+pub const WAYS: &[Way] = &[Way::Sql, Way::Disk, Way::Capsule];
 
 /// Ordered steps from the applied set to a release's applied set, and all that speaks against it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,6 +64,16 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Whether Django has to do a step.
+    pub fn needs_python(&self) -> bool {
+        self.steps.iter().any(|step| step.way.needs_python())
+    }
+
+    /// Whether a migration is undone.
+    pub fn undoes(&self) -> bool {
+        self.steps.iter().any(|step| step.way.undoes())
+    }
+
     /// Whether one transaction can hold all steps.
     pub fn is_atomic(&self) -> bool {
         self.steps.iter().all(|step| step.apart.is_none())
@@ -79,6 +111,9 @@ pub struct Step {
     pub apart: Option<String>,
     /// Whether code of the project runs when it is undone.
     pub runs_code: bool,
+    /// Where Django would load the migration from: `Disk` or `Capsule`. A step by another way needs it, too, for the
+    /// state of the models before the steps that Django does.
+    pub loads: Option<Way>,
 }
 
 /// How a step is done.
@@ -86,6 +121,10 @@ pub struct Step {
 pub enum Way {
     /// Undo the migration by its file, through Django.
     Disk,
+    /// Undo the migration by its archived source, through Django.
+    Capsule,
+    /// Undo the migration by its recorded SQL.
+    Sql,
     /// Only remove its row: the same state stands in the table under other names, as after a squash.
     Unrecord,
     /// Only add its row: the release had it, and the state that it stands for is applied under another name.
@@ -97,9 +136,21 @@ impl Way {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Disk => "disk",
+            Self::Capsule => "capsule",
+            Self::Sql => "sql",
             Self::Unrecord => "unrecord",
             Self::Record => "record",
         }
+    }
+
+    /// Whether Django does it.
+    pub fn needs_python(self) -> bool {
+        matches!(self, Self::Disk | Self::Capsule)
+    }
+
+    /// Whether a migration is undone, and not only a row of `django_migrations` changed.
+    pub fn undoes(self) -> bool {
+        matches!(self, Self::Disk | Self::Capsule | Self::Sql)
     }
 }
 
@@ -118,6 +169,8 @@ struct Planner<'a> {
     remove: BTreeSet<MigrationId>,
     facts: BTreeMap<&'a MigrationId, &'a MigrationFacts>,
     files: BTreeSet<&'a MigrationId>,
+    /// Migrations with a file that is not the one that was applied.
+    changed: BTreeSet<&'a MigrationId>,
     split: BTreeSet<MigrationId>,
     graph: Graph,
 }
@@ -134,6 +187,7 @@ impl<'a> Planner<'a> {
         let remove: BTreeSet<_> = now_parts.difference(&squashes.fold(&target)).cloned().collect();
         let files: BTreeSet<&MigrationId> = on_disk.iter().map(|fact| &fact.id).collect();
         let facts = known_facts(situation, &squashes, &files);
+        let changed = changed(on_disk, situation.remembered);
         let split = squashes
             .iter()
             .filter(|squash| is_split(&squashes.parts(squash), &now_parts, &remove))
@@ -143,7 +197,7 @@ impl<'a> Planner<'a> {
         let unmigrated = situation.on_disk.map_or(&nothing, |project| &project.unmigrated_apps);
         let all: Vec<&MigrationFacts> = facts.values().copied().collect();
         let graph = Graph::build(&all, unmigrated, &split);
-        Self { situation, squashes, now, target, now_parts, remove, facts, files, split, graph }
+        Self { situation, squashes, now, target, now_parts, remove, facts, files, changed, split, graph }
     }
 
     fn plan(self) -> Plan {
@@ -155,6 +209,7 @@ impl<'a> Planner<'a> {
         self.check_closed(&order, &undo, &mut blockers);
         let result = self.result();
         let steps = self.steps(&order, &undo, &unknown, &result);
+        self.check_ways(&steps, &mut blockers);
         let warnings = self.warnings(&unknown, &steps);
         let kept = order.into_iter().filter(|id| self.stays(id, &undo) && self.has_file(id)).collect();
         Plan { steps, blockers, warnings, kept, result }
@@ -166,15 +221,12 @@ impl<'a> Planner<'a> {
         for part in &self.remove {
             let node = if self.graph.contains(part) { Some(part.clone()) } else { self.squash_of(part) };
             match node {
-                Some(node) if self.has_file(&node) || self.situation.on_disk.is_none() => {
-                    undo.insert(node);
-                }
                 Some(node) => {
-                    blockers.extend(self.why_no_file(&node));
+                    blockers.extend(self.cannot_split(&node));
                     undo.insert(node);
                 }
                 None => {
-                    blockers.extend(self.why_no_file(part));
+                    blockers.extend(self.cannot_split(part));
                     unknown.insert(part.clone());
                 }
             }
@@ -189,20 +241,89 @@ impl<'a> Planner<'a> {
             .cloned()
     }
 
-    fn why_no_file(&self, part: &MigrationId) -> Option<Blocker> {
-        self.situation.on_disk?;
-        let squash = self
-            .split
-            .iter()
-            .find(|squash| self.squashes.parts(squash).contains(part) && self.has_file(squash));
-        Some(match squash {
-            Some(squash) => Blocker::CannotSplit { squash: squash.clone(), migration: part.clone() },
-            None => Blocker::MissingFile { migration: part.clone() },
-        })
+    /// A part of a squash that nothing here can undo without the rest.
+    fn cannot_split(&self, part: &MigrationId) -> Option<Blocker> {
+        if self.situation.on_disk.is_none() || self.way_of(part).0.is_some() {
+            return None;
+        }
+        let is_whole =
+            |squash: &&MigrationId| self.squashes.parts(squash).contains(part) && self.has_file(squash);
+        let squash = self.split.iter().find(is_whole)?;
+        Some(Blocker::CannotSplit { squash: squash.clone(), migration: part.clone() })
     }
 
     fn has_file(&self, id: &MigrationId) -> bool {
         self.files.contains(id)
+    }
+
+    /// The way to undo a migration, and where Django would load it from; none where there is none.
+    fn way_of(&self, id: &MigrationId) -> (Option<Way>, Option<Way>) {
+        let ways = self.situation.ways;
+        let loads = self.loads(id);
+        let sql = ways.contains(&Way::Sql) && self.has_sql(id);
+        let takes_sql_first = ways.first() == Some(&Way::Sql) || loads.is_none();
+        (if sql && takes_sql_first { Some(Way::Sql) } else { loads }, loads)
+    }
+
+    fn has_sql(&self, id: &MigrationId) -> bool {
+        let is_asked_for = self.situation.ways == [Way::Sql];
+        let is_apart = self.facts.get(id).is_some_and(|facts| facts.apart().is_some());
+        let means = self.situation.means.get(id);
+        (self.situation.is_guarded || is_asked_for)
+            && !is_apart
+            && means.is_some_and(|means| means.sql.is_ok() && means.distrust.is_none())
+    }
+
+    fn loads(&self, id: &MigrationId) -> Option<Way> {
+        let means = self.situation.means.get(id);
+        let archived = means.is_some_and(|means| means.source.is_ok() && means.distrust.is_none());
+        let can = |way: &Way| match way {
+            Way::Disk => {
+                self.situation.on_disk.is_none() || (self.has_file(id) && !self.changed.contains(id))
+            }
+            Way::Capsule => self.situation.on_disk.is_some() && archived,
+            _ => false,
+        };
+        let ways = self.situation.ways;
+        let changed = (ways.contains(&Way::Disk) && self.has_file(id)).then_some(Way::Disk);
+        ways.iter().copied().find(can).or(changed)
+    }
+
+    /// What cannot be done in any way, or only by trusting what is not to be trusted.
+    fn check_ways(&self, steps: &[Step], blockers: &mut Vec<Blocker>) {
+        let is_done_by_python = |step: &Step| self.way_of(&step.migration).0.is_some_and(Way::needs_python);
+        let needs_python = steps.iter().any(|step| step.way.undoes() && is_done_by_python(step));
+        for step in steps.iter().filter(|step| step.way.undoes()) {
+            let id = &step.migration;
+            let means = self.situation.means.get(id);
+            let uses_what_is_kept = self.situation.ways.iter().any(|way| *way != Way::Disk);
+            if let Some(reason) = means.and_then(|means| means.distrust.clone()).filter(|_| uses_what_is_kept)
+            {
+                let has_file = self.has_file(id) || self.situation.on_disk.is_none();
+                blockers.push(Blocker::Untrusted { migration: id.clone(), reason, has_file });
+                continue;
+            }
+            let is_possible = self.way_of(id).0.is_some() && (!needs_python || step.loads.is_some());
+            if !is_possible && self.cannot_split(id).is_none() {
+                blockers.push(self.no_way(id, means));
+            }
+        }
+    }
+
+    fn no_way(&self, id: &MigrationId, means: Option<&Means>) -> Blocker {
+        let release = means.and_then(|means| means.release.clone());
+        if let [way @ (Way::Sql | Way::Capsule)] = self.situation.ways {
+            let reason = match (way, means) {
+                (_, None) => "nothing is kept of it".to_owned(),
+                (Way::Sql, Some(means)) => means.sql.clone().err().unwrap_or_else(|| {
+                    "it has an operation that has to run outside a transaction".to_owned()
+                }),
+                (_, Some(means)) => means.source.clone().err().unwrap_or_default(),
+            };
+            return Blocker::NotThatWay { migration: id.clone(), way: *way, reason, release };
+        }
+        let reason = means.and_then(|means| means.source.clone().err());
+        Blocker::MissingFile { migration: id.clone(), reason, release }
     }
 
     fn stays(&self, id: &MigrationId, undo: &BTreeSet<MigrationId>) -> bool {
@@ -293,7 +414,9 @@ impl<'a> Planner<'a> {
         let apart = self.facts.get(id).and_then(|fact| fact.apart()).map(str::to_owned);
         let runs_code =
             self.facts.get(id).is_some_and(|fact| fact.custom.iter().any(|custom| custom.sql.is_none()));
-        Step { migration: id.clone(), way: Way::Disk, rows, apart, runs_code }
+        let (way, loads) = self.way_of(id);
+        let way = way.unwrap_or(Way::Disk);
+        Step { migration: id.clone(), way, rows, apart, runs_code, loads }
     }
 
     fn warnings(&self, unknown: &BTreeSet<MigrationId>, steps: &[Step]) -> Vec<Warning> {
@@ -306,7 +429,10 @@ impl<'a> Planner<'a> {
         if !unknown.is_empty() && self.situation.on_disk.is_none() {
             warnings.push(Warning::OrderUnknown { migrations: unknown.iter().cloned().collect() });
         }
-        for step in steps.iter().filter(|step| step.way == Way::Disk) {
+        for step in steps.iter().filter(|step| step.way.undoes()) {
+            if step.way == Way::Disk && self.changed.contains(&step.migration) {
+                warnings.push(Warning::ChangedFile { migration: step.migration.clone() });
+            }
             let custom = self.facts.get(&step.migration).map_or(&[][..], |fact| &fact.custom);
             let removing =
                 custom.iter().filter(|custom| custom.sql.as_deref().is_some_and(sql::may_remove_data));
@@ -325,7 +451,7 @@ impl<'a> Planner<'a> {
 }
 
 fn record(id: &MigrationId, way: Way) -> Step {
-    Step { migration: id.clone(), way, rows: vec![id.clone()], apart: None, runs_code: false }
+    Step { migration: id.clone(), way, rows: vec![id.clone()], apart: None, runs_code: false, loads: None }
 }
 
 /// Whether a squash is applied, and only a part of it goes.
@@ -337,6 +463,17 @@ fn is_split(
     let applied = parts.intersection(now).count();
     let removed = parts.intersection(remove).count();
     (applied > 0 && applied < parts.len()) || (removed > 0 && removed < applied)
+}
+
+/// The migrations whose file here is another one than was applied.
+fn changed<'a>(on_disk: &'a [MigrationFacts], applied: &[MigrationFacts]) -> BTreeSet<&'a MigrationId> {
+    let sources: BTreeMap<_, _> =
+        applied.iter().filter_map(|facts| Some((&facts.id, facts.source.as_ref()?))).collect();
+    let is_other = |facts: &&MigrationFacts| {
+        let sources = facts.source.as_ref().zip(sources.get(&facts.id));
+        sources.is_some_and(|(here, applied)| here != *applied)
+    };
+    on_disk.iter().filter(is_other).map(|facts| &facts.id).collect()
 }
 
 /// The files, and for what has none, what is remembered about it. A remembered squash never displaces files.
@@ -364,9 +501,25 @@ mod tests {
         target: &'a str,
         files: &'a str,
         remembered: &'a str,
+        /// What is kept of migrations: `a.2:sql+source a.3:source a.4:bad`.
+        kept: &'a str,
+        ways: &'a [Way],
     }
 
-    const FILES: Case<'static> = Case { now: "", target: "", files: "", remembered: "" };
+    const FILES: Case<'static> =
+        Case { now: "", target: "", files: "", remembered: "", kept: "", ways: WAYS };
+
+    fn means(text: &str) -> BTreeMap<MigrationId, Means> {
+        let one = |word: &str| {
+            let (name, kept) = word.split_once(':').expect("a migration and what is kept of it");
+            let has =
+                |what: &str| if kept.contains(what) { Ok(()) } else { Err(format!("it has no {what}")) };
+            let distrust = kept.contains("bad").then(|| "its signature is wrong".to_owned());
+            let release = Some("03ec91e (v2)".to_owned());
+            (crate::testing::id(name), Means { sql: has("sql"), source: has("source"), distrust, release })
+        };
+        text.split_whitespace().map(one).collect()
+    }
 
     fn rows(text: &str) -> Vec<AppliedRow> {
         ids(text).into_iter().zip(1..).map(|(migration, id)| AppliedRow { id, migration }).collect()
@@ -379,6 +532,9 @@ mod tests {
             target: &ids(case.target).into_iter().collect(),
             on_disk: Some(&project).filter(|project| !project.migrations.is_empty()),
             remembered: &migrations(case.remembered),
+            means: &means(case.kept),
+            ways: case.ways,
+            is_guarded: true,
             own_app: "django_rollback",
         })
     }
@@ -387,6 +543,8 @@ mod tests {
     fn summary(plan: &Plan) -> String {
         let steps = plan.steps.iter().map(|step| match step.way {
             Way::Disk => format!("-{}", step.migration),
+            Way::Sql => format!("s{}", step.migration),
+            Way::Capsule => format!("c{}", step.migration),
             Way::Unrecord => format!("~{}", step.migration),
             Way::Record => format!("+{}", step.migration),
         });
@@ -453,14 +611,15 @@ mod tests {
         check(&Case { now: "a.1 a.2 a.1s a.4", target: "a.1 a.2", files, ..FILES }, "-a.4 ~a.1s");
         check(&Case { now: "a.1 a.2 a.1s", target: "a.1", files, ..FILES }, "-a.2 ~a.1s !cannot-split");
         let remembered = "a.1\na.2 < a.1";
-        check(&Case { now: "a.1 a.2 a.1s", target: "a.1", files, remembered }, "-a.2 ~a.1s !cannot-split");
+        let case = Case { now: "a.1 a.2 a.1s", target: "a.1", files, remembered, ..FILES };
+        check(&case, "-a.2 ~a.1s !cannot-split");
     }
 
     #[test]
     fn a_squash_whose_old_rows_were_pruned() {
         let files = "a.1s\na.4 < a.1s";
         let remembered = "a.1s replaces a.1 a.2";
-        let case = Case { now: "a.1s a.4", target: "a.1 a.2", files, remembered };
+        let case = Case { now: "a.1s a.4", target: "a.1 a.2", files, remembered, ..FILES };
         check(&case, "-a.4 ~a.1s +a.1 +a.2");
         assert_eq!(make(&case).result, ids("a.1 a.2").into_iter().collect());
         check(&Case { target: "", ..case }, "-a.4 -a.1s");
@@ -500,7 +659,10 @@ mod tests {
     fn a_missing_file_is_found_before_anything_runs() {
         check(&Case { now: "a.1 old.1", target: "a.1", files: "a.1", ..FILES }, "-old.1 !missing-file");
         let remembered = "old.1 < a.1";
-        check(&Case { now: "a.1 old.1", target: "a.1", files: "a.1", remembered }, "-old.1 !missing-file");
+        check(
+            &Case { now: "a.1 old.1", target: "a.1", files: "a.1", remembered, ..FILES },
+            "-old.1 !missing-file",
+        );
     }
 
     #[test]
@@ -526,6 +688,7 @@ mod tests {
             target: "a.1 old.1",
             files: "a.1\na.2 < a.1",
             remembered: "old.1 < a.2",
+            ..FILES
         };
         check(&case, "-a.2 !inconsistent");
     }
@@ -588,6 +751,53 @@ mod tests {
         );
     }
 
+    #[test]
+    fn each_step_takes_the_first_way_that_there_is() {
+        let files = "a.1\na.2 < a.1\na.3 < a.2 code";
+        let case =
+            Case { now: "a.1 a.2 a.3", target: "a.1", files, kept: "a.2:sql+source a.3:source", ..FILES };
+        check(&case, "-a.3 sa.2");
+        check(&Case { ways: &[Way::Disk], ..case }, "-a.3 -a.2");
+        check(&Case { ways: &[Way::Capsule], ..case }, "ca.3 ca.2");
+        check(&Case { ways: &[Way::Sql], ..case }, "-a.3 sa.2 !not-that-way");
+        let old_image = Case { files: "a.1", remembered: "a.2 < a.1\na.3 < a.2", ..case };
+        check(&old_image, "ca.3 sa.2");
+        check(&Case { kept: "a.2:sql a.3:sql", ..old_image }, "sa.3 sa.2");
+    }
+
+    #[test]
+    fn a_file_that_was_changed_since_it_was_applied_is_the_last_choice() {
+        let case = Case {
+            now: "a.1 a.2",
+            target: "a.1",
+            files: "a.1\na.2 < a.1 source 22",
+            remembered: "a.2 < a.1 source 11",
+            ways: &[Way::Disk, Way::Capsule],
+            ..FILES
+        };
+        check(&Case { kept: "a.2:source", ..case }, "ca.2");
+        check(&Case { kept: "a.2:", ..case }, "-a.2 ?changed-file");
+        check(&Case { files: "a.1\na.2 < a.1 source 11", kept: "a.2:source", ..case }, "-a.2");
+    }
+
+    #[test]
+    fn a_step_by_sql_needs_its_source_where_django_does_another() {
+        let (files, remembered) = ("a.1", "a.2 < a.1\na.3 < a.2");
+        let case = Case { now: "a.1 a.2 a.3", target: "a.1", files, remembered, ..FILES };
+        check(&Case { kept: "a.2:sql a.3:source", ..case }, "ca.3 sa.2 !missing-file");
+        check(&Case { kept: "a.2:sql+source a.3:", ..case }, "-a.3 sa.2 !missing-file");
+    }
+
+    #[test]
+    fn nothing_is_done_with_what_is_not_trusted() {
+        let files = "a.1\na.2 < a.1";
+        let case = Case { now: "a.1 a.2", target: "a.1", files, kept: "a.2:sql+source+bad", ..FILES };
+        check(&case, "-a.2 !untrusted");
+        check(&Case { ways: &[Way::Disk], ..case }, "-a.2");
+        let old_image = Case { files: "a.1", remembered: "a.2 < a.1", ..case };
+        check(&old_image, "-a.2 !untrusted");
+    }
+
     mod laws {
         use proptest::prelude::*;
 
@@ -633,8 +843,16 @@ mod tests {
                 let rows: Vec<AppliedRow> =
                     now.iter().cloned().zip(1..).map(|(migration, id)| AppliedRow { id, migration }).collect();
                 let project = ProjectFacts { migrations: facts, ..ProjectFacts::default() };
-                let situation =
-                    Situation { now: &rows, target: &target, on_disk: Some(&project), remembered: &[], own_app: "none" };
+                let situation = Situation {
+                    now: &rows,
+                    target: &target,
+                    on_disk: Some(&project),
+                    remembered: &[],
+                    means: &BTreeMap::new(),
+                    ways: WAYS,
+                    is_guarded: true,
+                    own_app: "none",
+                };
                 let plan = plan(&situation);
                 prop_assert_eq!(&plan.blockers, &vec![]);
                 let undone: BTreeSet<&MigrationId> = plan.steps.iter().map(|step| &step.migration).collect();

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::effect::Rule;
 use crate::migration::MigrationId;
+use crate::plan::Way;
 use crate::schema::{self, SchemaDifference};
 
 /// A reason that a plan cannot run.
@@ -16,10 +17,34 @@ pub enum Blocker {
         /// The operation, as Django describes it.
         operation: String,
     },
-    /// A migration to undo has no file.
+    /// A migration to undo has no file, and there is no other way.
     MissingFile {
         /// The migration.
         migration: MigrationId,
+        /// Why its archived source is of no use, as the end of a sentence that begins with "it".
+        reason: Option<String>,
+        /// Label of the release that brought it.
+        release: Option<String>,
+    },
+    /// A migration cannot be undone in the way that was asked for.
+    NotThatWay {
+        /// The migration.
+        migration: MigrationId,
+        /// The way.
+        way: Way,
+        /// Why not, as the end of a sentence that begins with "it".
+        reason: String,
+        /// Label of the release that brought it.
+        release: Option<String>,
+    },
+    /// What the database keeps of a migration is not what was put there.
+    Untrusted {
+        /// The migration.
+        migration: MigrationId,
+        /// What is wrong with it.
+        reason: String,
+        /// Whether it can be undone by its file instead.
+        has_file: bool,
     },
     /// Something that stays depends on something to undo.
     Inconsistent {
@@ -41,7 +66,10 @@ pub enum Blocker {
         reason: String,
     },
     /// Undoing needs Python, and this door has found no project.
-    NeedsPython,
+    NeedsPython {
+        /// The migrations, each with why its recorded SQL does not do, as the end of a sentence that begins with "it".
+        migrations: Vec<(MigrationId, String)>,
+    },
     /// A statement that the database refuses inside a transaction, in a migration that is to run in one.
     RefusesTransaction {
         /// The migration.
@@ -132,7 +160,9 @@ impl Blocker {
             Self::Inconsistent { .. } => "inconsistent",
             Self::CannotSplit { .. } => "cannot-split",
             Self::UncertainRelease { .. } => "uncertain-release",
-            Self::NeedsPython => "needs-python",
+            Self::NeedsPython { .. } => "needs-python",
+            Self::NotThatWay { .. } => "not-that-way",
+            Self::Untrusted { .. } => "untrusted",
             Self::RefusesTransaction { .. } => "refuses-transaction",
             Self::ReadOnly { .. } => "read-only",
             Self::NotOwner { .. } => "not-owner",
@@ -150,10 +180,29 @@ impl Blocker {
                  is to be undone), deploy that file and run this again; or go back to a release that has the \
                  migration"
             ),
-            Self::MissingFile { migration } => format!(
-                "run this from the image or checkout of the release that has {migration}, with its app in \
-                 INSTALLED_APPS"
-            ),
+            Self::MissingFile { migration, reason, release } => match (release, reason) {
+                (Some(release), Some(reason)) => {
+                    format!("run this from the image or checkout of {release}: {reason}")
+                }
+                (Some(release), None) => format!("run this from the image or checkout of {release}"),
+                (None, _) => format!(
+                    "run this from the image or checkout of the release that has {migration}, with its app in \
+                     INSTALLED_APPS"
+                ),
+            },
+            Self::NotThatWay { release, .. } => match release {
+                Some(release) => {
+                    format!("leave `--way` out, or run this from the image or checkout of {release}")
+                }
+                None => "leave `--way` out".to_owned(),
+            },
+            Self::Untrusted { has_file: true, .. } => "find out who changed it; `--way disk` goes back by the files \
+                 of the project alone. After a change of SECRET_KEY put the old one into SECRET_KEY_FALLBACKS"
+                .to_owned(),
+            Self::Untrusted { has_file: false, .. } => "find out who changed it; `--way disk` from the image of the \
+                 release that has the file goes back by that alone. After a change of SECRET_KEY put the old one into \
+                 SECRET_KEY_FALLBACKS"
+                .to_owned(),
             Self::Inconsistent { kept, undone } => format!(
                 "the release had {kept} without {undone}, so a file was edited after it was applied: compare the \
                  dependencies of {kept} with those at the release"
@@ -165,7 +214,7 @@ impl Blocker {
                  migrations with `manage.py migrate APP NAME` after comparing `manage.py showmigrations` with the \
                  release's checkout, then save the release again"
                 .to_owned(),
-            Self::NeedsPython => "run it where the project's `manage.py` is, name its folder with `-p`, or use \
+            Self::NeedsPython { .. } => "run it where the project's `manage.py` is, name its folder with `-p`, or use \
                  `manage.py rollback_migrations` there"
                 .to_owned(),
             Self::RefusesTransaction { migration, .. } => format!(
@@ -195,8 +244,20 @@ impl fmt::Display for Blocker {
             Self::Irreversible { migration, operation } => {
                 write!(f, "{migration} cannot be undone: {operation} is irreversible")
             }
-            Self::MissingFile { migration } => {
+            Self::MissingFile { migration, reason: None, .. } => {
                 write!(f, "{migration} must be undone, and its file is not here")
+            }
+            Self::MissingFile { migration, reason: Some(reason), .. } => {
+                write!(
+                    f,
+                    "{migration} must be undone, its file is not here, and of its archived source: {reason}"
+                )
+            }
+            Self::NotThatWay { migration, way, reason, .. } => {
+                write!(f, "{migration} cannot be undone by the way `{}`: {reason}", way.as_str())
+            }
+            Self::Untrusted { migration, reason, .. } => {
+                write!(f, "what the database keeps of {migration} is not to be trusted: {reason}")
             }
             Self::Inconsistent { kept, undone } => {
                 write!(f, "{undone} must be undone, and {kept}, which stays, depends on it")
@@ -208,8 +269,12 @@ impl fmt::Display for Blocker {
             Self::UncertainRelease { reason } => {
                 write!(f, "what was applied at this release, saved by 0.4.0, is not certain: {reason}")
             }
-            Self::NeedsPython => {
-                f.write_str("undoing these migrations needs the project's code, and no manage.py was found")
+            Self::NeedsPython { migrations } => {
+                f.write_str(
+                    "undoing these migrations needs the project's code, and no manage.py was found: ",
+                )?;
+                let reasons = migrations.iter().map(|(migration, reason)| format!("{migration} ({reason})"));
+                f.write_str(&reasons.collect::<Vec<_>>().join(", "))
             }
             Self::RefusesTransaction { migration, operation, statement } => write!(
                 f,
@@ -289,6 +354,11 @@ pub enum Warning {
         /// The operation, as Django describes it.
         operation: String,
     },
+    /// A migration is undone by a file that is not the one that was applied.
+    ChangedFile {
+        /// The migration.
+        migration: MigrationId,
+    },
     /// How much is lost is not known: nobody here can say what undoing a migration drops.
     LossesUnknown,
 }
@@ -307,6 +377,7 @@ impl Warning {
             Self::MayNotFit(_) => "may-not-fit",
             Self::Pooler => "pooler",
             Self::MayLose { .. } => "may-lose",
+            Self::ChangedFile { .. } => "changed-file",
             Self::LossesUnknown => "losses-unknown",
         }
     }
@@ -354,6 +425,10 @@ impl fmt::Display for Warning {
             Self::MayLose { migration, operation } => write!(
                 f,
                 "{operation} of {migration} runs SQL of its own that may remove data, which is not counted"
+            ),
+            Self::ChangedFile { migration } => write!(
+                f,
+                "the file of {migration} is not the one that was applied, and nothing else is there to undo it with"
             ),
             Self::LossesUnknown => f.write_str(
                 "what would be lost is not counted here: `manage.py rollback plan` does that",

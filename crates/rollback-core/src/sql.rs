@@ -90,6 +90,54 @@ fn word_length(text: &str) -> usize {
     text.find(|character| !is_part_of_a_word(character)).unwrap_or(text.len())
 }
 
+/// What a statement is, as far as it matters for constraints that are checked at the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Statement {
+    /// It changes the schema.
+    Schema,
+    /// It only asks, or has to do with the transaction.
+    Question,
+    /// It changes rows, or may do anything.
+    Change,
+}
+
+impl Statement {
+    /// What the text is, by its first word.
+    pub fn of(sql: &str) -> Self {
+        match words(sql).first().map(String::as_str) {
+            Some("alter" | "drop" | "create" | "truncate" | "comment") => Self::Schema,
+            Some("select" | "set" | "savepoint" | "release") => Self::Question,
+            _ => Self::Change,
+        }
+    }
+}
+
+/// The text, where the index that it makes or drops is not made or dropped concurrently: no transaction takes that.
+pub fn without_concurrently(sql: &str) -> String {
+    let mut before: Vec<String> = Vec::new();
+    let mut text = String::with_capacity(sql.len());
+    for Token { kind, text: piece } in tokens(sql) {
+        let word = piece.to_lowercase();
+        let follows_index = matches!(&before[..], [first, .., last]
+            if last == "index" && (first == "create" || first == "drop") && before.len() <= 3);
+        if kind == Kind::Other && word == "concurrently" && follows_index {
+            continue;
+        }
+        match piece {
+            ";" => before.clear(),
+            _ if kind != Kind::Nothing => before.push(word),
+            _ => {}
+        }
+        text.push_str(piece);
+    }
+    text
+}
+
+/// Whether Django's schema editor of SQLite gives a table that it has remade its own name back.
+pub fn renames_remade_table(sql: &str) -> bool {
+    sql.starts_with("ALTER TABLE \"new__")
+}
+
 /// The length of a text in which a backslash takes the meaning from the next character.
 fn quoted_with_escapes(text: &str) -> usize {
     let mut places = text.char_indices().skip(1);
@@ -198,6 +246,28 @@ fn is_index_statement(statement: &[String]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn concurrent_indexes_become_plain_ones() {
+        for (sql, plain) in [
+            ("CREATE INDEX CONCURRENTLY \"a\" ON b (c)", "CREATE INDEX  \"a\" ON b (c)"),
+            ("create unique index concurrently a on b (c)", "create unique index  a on b (c)"),
+            ("DROP INDEX CONCURRENTLY IF EXISTS a", "DROP INDEX  IF EXISTS a"),
+            ("SELECT 1; DROP INDEX /* x */ CONCURRENTLY a", "SELECT 1; DROP INDEX /* x */  a"),
+            ("INSERT INTO index concurrently", "INSERT INTO index concurrently"),
+            ("CREATE INDEX a ON b (concurrently)", "CREATE INDEX a ON b (concurrently)"),
+        ] {
+            assert_eq!(without_concurrently(sql), plain);
+        }
+    }
+
+    #[test]
+    fn statements_are_told_by_their_first_word() {
+        assert_eq!(Statement::of("-- x\n ALTER TABLE a"), Statement::Schema);
+        assert_eq!(Statement::of("SELECT 1"), Statement::Question);
+        assert_eq!(Statement::of("/* x */ update a set b = 1"), Statement::Change);
+        assert_eq!(Statement::of("WITH a AS (DELETE FROM b RETURNING c) SELECT 1"), Statement::Change);
+    }
+
     use super::*;
 
     #[test]

@@ -13,7 +13,7 @@ pub(crate) fn ids(text: &str) -> Vec<MigrationId> {
     text.split_whitespace().map(id).collect()
 }
 
-/// One migration a line: `a.3 < a.1 a.2 before b.1 replaces a.0 irreversible RunSQL nonatomic code sql VACUUM`, every
+/// One migration a line: `a.3 < a.1 a.2 before b.1 replaces a.0 irreversible RunSQL nonatomic code sql VACUUM source 1f`, every
 /// part after the name optional.
 pub(crate) fn migrations(text: &str) -> Vec<MigrationFacts> {
     text.lines().map(str::trim).filter(|line| !line.is_empty()).map(migration).collect()
@@ -25,7 +25,7 @@ fn migration(line: &str) -> MigrationFacts {
     let mut part = "";
     for word in words {
         match (word, part) {
-            ("<" | "before" | "replaces" | "irreversible", _) => part = word,
+            ("<" | "before" | "replaces" | "irreversible" | "source", _) => part = word,
             ("sql", _) => part = word,
             ("nonatomic", _) => facts.atomic = false,
             ("code", _) => {
@@ -34,6 +34,7 @@ fn migration(line: &str) -> MigrationFacts {
             (_, "sql") => facts
                 .custom
                 .push(CustomOperation { operation: "RunSQL".to_owned(), sql: Some(word.to_owned()) }),
+            (_, "source") => facts.source = Some(word.to_owned()),
             (_, "<") => facts.dependencies.push(id(word)),
             (_, "before") => facts.run_before.push(id(word)),
             (_, "replaces") => facts.replaces.push(id(word)),

@@ -6,7 +6,7 @@ use rollback_core::{Schema, SchemaObject};
 use crate::ports::{Database, DatabaseError, Dialect, Row, Value};
 
 /// The tables of this app are ours to change, whatever release the application is at.
-const OWN_TABLES: &str = "django_rollback_";
+pub(crate) const OWN_TABLES: &str = "django_rollback_";
 
 /// Reads the schema: on PostgreSQL of the namespaces that the connection looks tables up in (`search_path`).
 ///
@@ -36,7 +36,7 @@ fn texts(row: Row) -> Option<[String; 4]> {
     row.into_iter().map(text).collect::<Vec<_>>().try_into().ok()
 }
 
-const FIXED_SETTINGS: &str =
+pub(crate) const FIXED_SETTINGS: &str =
     "SELECT set_config('TimeZone', 'UTC', true), set_config('DateStyle', 'ISO', true),
     set_config('IntervalStyle', 'postgres', true), set_config('bytea_output', 'hex', true),
     set_config('quote_all_identifiers', 'off', true), set_config('standard_conforming_strings', 'on', true)";
@@ -47,7 +47,7 @@ const SQLITE: &str = r"SELECT type, tbl_name, name, sql FROM sqlite_master
 /// Each part gives kind, table, name and definition. What is on no table stands in the table's place. Constraints of
 /// the kind `NOT NULL`, which PostgreSQL 18 lists and older ones do not, are said with the column, and the index of a
 /// constraint is said with that.
-const POSTGRES: &str = r"
+pub(crate) const POSTGRES: &str = r"
 WITH spaces AS (
     SELECT oid FROM pg_namespace WHERE nspname = ANY (current_schemas(false))
 ), extended AS (

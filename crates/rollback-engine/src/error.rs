@@ -86,6 +86,14 @@ pub enum EngineError {
     /// The git repository cannot be read.
     #[error(transparent)]
     Repository(#[from] RepositoryError),
+    /// Whether the database is ahead cannot be told: nobody here knows what the code has.
+    #[error(
+        "commit {commit} was never saved here, and no Django is here that could tell which migrations its code has"
+    )]
+    CodeUnknown {
+        /// The commit of the code.
+        commit: String,
+    },
     /// Django's loader could not tell about the project's migrations.
     #[error("cannot load the project's migrations: {0}")]
     Project(String),
@@ -236,7 +244,7 @@ fn allowed(limit: i64) -> String {
 
 impl EngineError {
     /// What happened, without a word on what is left of it.
-    pub(crate) fn cause(&self) -> String {
+    pub fn cause(&self) -> String {
         match self {
             Self::Waited { database, waited, reason, sessions } => {
                 format!("waited {waited} s for locks in {database}: {reason}{}", blocking(sessions))
@@ -270,6 +278,11 @@ impl EngineError {
     pub fn is_busy(&self) -> bool {
         matches!(self, Self::Locked { .. })
             || matches!(self, Self::Database { error, .. } if lock::is_busy(error.kind))
+    }
+
+    /// Whether recorded SQL may be at fault, where some was run: Django's own way may still do.
+    pub fn may_be_due_to_sql(&self) -> bool {
+        matches!(self, Self::WrongSchema { .. } | Self::Failed { .. })
     }
 
     /// The number of the signal that ended it.
@@ -309,6 +322,9 @@ impl EngineError {
             }
             Self::Select(error) => return select_hint(error),
             Self::Source(error) => return error.hint(),
+            Self::CodeUnknown { .. } => {
+                "use `manage.py rollback guard`, which sees the migration files, or name a saved commit with `--release`"
+            }
             Self::Repository(error) => return error.hint.clone(),
             Self::Project(_) => "`manage.py showmigrations` shows the same failure with its traceback",
             Self::Locked { .. } => {

@@ -4,6 +4,9 @@
 //! Here is the one place that locks, checks and executes, whichever door the user came through. It has no driver, no
 //! arguments, no colour and no prompt; those are the doors' and the command line's.
 
+pub mod ahead;
+mod archive;
+pub mod capsules;
 pub mod catalogue;
 pub mod error;
 pub mod guard;
@@ -13,6 +16,7 @@ pub mod ports;
 pub mod releases;
 pub mod rollback;
 pub mod save;
+pub mod signature;
 pub mod source;
 pub mod store;
 

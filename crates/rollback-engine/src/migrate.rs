@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 use rollback_core::{AppliedSet, MigrationId};
 
 use crate::Actor;
+use crate::capsules::{self, NewCapsule};
 use crate::error::EngineError;
 use crate::guard::Guard;
 use crate::lock::{Claim, LOCK_TIMEOUT};
 use crate::ports::{Database, Dialect, Purpose};
 use crate::releases;
+use crate::signature::Keyring;
 use crate::store::{self, Store};
 
 /// One migration in the plan of a `migrate`.
@@ -94,6 +96,26 @@ fn check(planned: &[Planned], applied: &AppliedSet) -> Result<(), EngineError> {
         before.insert(migration);
     }
     Ok(())
+}
+
+/// Whether a release was saved: then what undoes a migration is worth recording.
+pub fn has_releases(database: &mut dyn Database) -> Result<bool, EngineError> {
+    if !has_lock(database)? {
+        return Ok(false);
+    }
+    match Store::open(database) {
+        Ok(mut store) => Ok(!store.releases()?.is_empty()),
+        Err(EngineError::NotInstalled { .. } | EngineError::NewerTables { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Keeps what a `migrate` has recorded about the migrations that it has applied.
+pub fn keep(database: &mut dyn Database, keys: &Keyring, new: &[NewCapsule]) -> Result<(), EngineError> {
+    let mut store = Store::open(database)?;
+    store.begin(Purpose::Records)?;
+    let kept = new.iter().try_for_each(|new| capsules::put(&mut store, keys, new));
+    store.end(kept)
 }
 
 /// The current release has this schema at its end: what somebody changed by hand since it was saved is in it, and

@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::capsules::NewCapsule;
 use rollback_core::{CommitId, Effect, MigrationId, Plan, ProjectFacts, Step};
 
 /// The SQL that a database speaks, where the two differ.
@@ -56,6 +57,9 @@ pub trait Database {
 
     /// Runs a statement and returns how many rows it changed.
     fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64, DatabaseError>;
+
+    /// Runs SQL as it stands, without parameters: one statement, or on PostgreSQL several.
+    fn run(&mut self, sql: &str) -> Result<(), DatabaseError>;
 
     /// Begins a transaction. The engine never begins one inside another.
     fn begin(&mut self, purpose: Purpose) -> Result<(), DatabaseError>;
@@ -179,6 +183,13 @@ fn without_quoted(message: &str) -> String {
 pub trait Runner {
     /// What Django's loader finds in the project.
     fn facts(&mut self) -> Result<ProjectFacts, RunnerError>;
+
+    /// What there is to keep of these migrations, as far as the project has their files.
+    fn capsules(&mut self, migrations: &[MigrationId]) -> Result<Vec<NewCapsule>, RunnerError>;
+
+    /// Loads archived sources, from memory: they take the places of files. Returns those that cannot be loaded here, each
+    /// with why, as the end of a sentence that begins with "it".
+    fn load(&mut self, sources: &[(MigrationId, String)]) -> Result<Vec<(MigrationId, String)>, RunnerError>;
 
     /// What undoing these steps does to the database, in the order in which it happens. Nothing is written.
     fn effects(&mut self, plan: &Plan) -> Result<Vec<Effect>, RunnerError>;

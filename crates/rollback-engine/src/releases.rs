@@ -9,6 +9,7 @@ use rollback_core::{
     StoredError, Target, select,
 };
 
+use crate::capsules;
 use crate::error::EngineError;
 use crate::ports::Database;
 use crate::store::{APP_LABEL, RecordedOperation, SetSource, Store, StoredRelease};
@@ -144,7 +145,7 @@ pub(crate) fn applied_at(
     match &stored.set {
         SetSource::Stored { hash, .. } => store.applied_set(&stored.release.commit, hash).map(Ok),
         SetSource::Original { newest_per_app } => {
-            let remembered = store.remembered()?;
+            let remembered = capsules::facts(store)?;
             let graph = graph_of(&remembered, project);
             Ok(legacy::rebuild(newest_per_app, rows, &graph, APP_LABEL))
         }

@@ -4,13 +4,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rollback_core::legacy::newest_per_app;
-use rollback_core::{AppliedRow, AppliedSet, CommitId, MigrationFacts, MigrationId, Release};
+use rollback_core::{AppliedRow, AppliedSet, CommitId, MigrationId, Release};
 
+use crate::capsules::{self, NewCapsule};
 use crate::error::EngineError;
 use crate::lock::{self, Claim};
 use crate::ports::{Database, DatabaseErrorKind, Purpose, Runner};
 use crate::releases;
 use crate::rollback::open;
+use crate::signature::Keyring;
 use crate::store::{APP_LABEL, NewRelease, OPERATION_FORMAT, Operation, SetSource, Store, StoredRelease};
 use crate::{Actor, VERSION};
 
@@ -23,6 +25,8 @@ pub struct SaveRequest<'a> {
     pub tags: &'a [String],
     /// Who saves it.
     pub actor: &'a Actor,
+    /// The keys that sign what is kept; none where this door has no secret.
+    pub keys: &'a Keyring,
     /// The tags that git has now, with their commits: asked for releases of 0.4.0, which stored none.
     pub tags_in_git: &'a dyn Fn() -> Vec<(String, CommitId)>,
 }
@@ -72,7 +76,7 @@ const LOCK_PAUSE: Duration = Duration::from_millis(100);
 
 /// Saves a release. Saving the same again changes nothing.
 ///
-/// A `runner`, where there is one, is asked for the facts about migrations of which the database remembers none yet.
+/// A `runner`, where there is one, is asked for what there is to keep of migrations of which nothing is kept yet.
 pub fn save(
     database: &mut dyn Database,
     runner: Option<&mut (dyn Runner + 'static)>,
@@ -82,14 +86,16 @@ pub fn save(
     open::refuse_open(&mut store)?;
     let rows = store.applied_rows()?;
     let unknown = match runner {
-        Some(runner) => facts_to_remember(&mut store, runner, &rows)?,
+        Some(runner) => what_to_keep(&mut store, runner, &rows)?,
         None => Vec::new(),
     };
     let known = store.releases()?;
     let legacy = known.iter().any(releases::is_original);
     let first_look = decide(&mut store, request, &rows, &known)?;
+    let applied = AppliedSet::of_rows(&rows);
     if unknown.is_empty()
         && !legacy
+        && is_listed(&mut store, request.keys, known.first(), &applied)?
         && known.first().is_some_and(|newest| newest.schema.is_some())
         && matches!(first_look, SaveOutcome::Unchanged | SaveOutcome::NotNewest { .. })
     {
@@ -124,10 +130,10 @@ fn begin(store: &mut Store<'_>, claim: &Claim) -> Result<(), EngineError> {
 fn write(
     store: &mut Store<'_>,
     request: &SaveRequest<'_>,
-    unknown: &[MigrationFacts],
+    unknown: &[NewCapsule],
 ) -> Result<Saved, EngineError> {
-    for facts in unknown {
-        store.put_capsule(facts)?;
+    for new in unknown {
+        capsules::put(store, request.keys, new)?;
     }
     let rows = store.applied_rows()?;
     let mut known = store.releases()?;
@@ -159,6 +165,12 @@ fn write(
         }
     }
     let known = store.releases()?;
+    if let Some(current) = known.first()
+        && !matches!(outcome, SaveOutcome::NotNewest { .. })
+        && !is_listed(store, request.keys, Some(current), &applied)?
+    {
+        capsules::set_manifest(store, request.keys, current, &applied)?;
+    }
     Ok(saved(request, &rows, &known, outcome))
 }
 
@@ -258,22 +270,27 @@ fn operation(request: &SaveRequest<'_>, tags: &[String], known: &[StoredRelease]
     }
 }
 
-/// Facts about applied migrations that have no capsule yet. The loader is asked only when there are such.
-fn facts_to_remember(
+/// Whether the current release has the list of its capsules.
+fn is_listed(
+    store: &mut Store<'_>,
+    keys: &Keyring,
+    current: Option<&StoredRelease>,
+    applied: &AppliedSet,
+) -> Result<bool, EngineError> {
+    current.map_or(Ok(true), |current| capsules::has_manifest(store, keys, current, applied))
+}
+
+/// What there is to keep of applied migrations of which nothing is kept yet. The project is loaded only where there are
+/// such.
+fn what_to_keep(
     store: &mut Store<'_>,
     runner: &mut dyn Runner,
     rows: &[AppliedRow],
-) -> Result<Vec<MigrationFacts>, EngineError> {
-    let known = store.remembered_ids()?;
-    let unknown: AppliedSet = rows
-        .iter()
-        .map(|row| &row.migration)
-        .filter(|id| id.app != APP_LABEL && !known.contains(id))
-        .cloned()
-        .collect();
+) -> Result<Vec<NewCapsule>, EngineError> {
+    let missing = capsules::missing(store, &AppliedSet::of_rows(rows))?;
+    let unknown: Vec<MigrationId> = missing.iter().filter(|id| id.app != APP_LABEL).cloned().collect();
     if unknown.is_empty() {
         return Ok(Vec::new());
     }
-    let project = runner.facts().map_err(EngineError::project)?;
-    Ok(project.migrations.into_iter().filter(|facts| unknown.contains(&facts.id)).collect())
+    runner.capsules(&unknown).map_err(EngineError::project)
 }

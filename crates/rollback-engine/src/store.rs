@@ -1,23 +1,25 @@
 //! Our tables, and Django's `django_migrations`, as the engine reads and writes them.
 
+mod capsules;
+
 use std::fs::File;
 use std::time::Duration;
 
-use rollback_core::{
-    AppliedRow, AppliedSet, CommitId, MigrationFacts, MigrationId, Release, Schema, Stored, StoredError,
-};
+use rollback_core::{AppliedRow, AppliedSet, CommitId, MigrationId, Release, Schema, Stored, StoredError};
 use serde::{Deserialize, Serialize};
 
+pub use self::capsules::{CapsuleRow, Manifest};
 use crate::catalogue;
 use crate::error::EngineError;
 use crate::lock::{self, BlockingSession, Claim};
 use crate::ports::{Database, DatabaseError, DatabaseErrorKind, Dialect, Purpose, Row, Value};
+use crate::signature::Signature;
 
 /// The app label under which our tables and migrations stand.
 pub const APP_LABEL: &str = "django_rollback";
 
 /// Our own migrations, oldest first. One that is applied and not named here comes from a newer version.
-pub const OWN_MIGRATIONS: &[&str] = &["0001_initial", "0002_releases", "0003_schemas"];
+pub const OWN_MIGRATIONS: &[&str] = &["0001_initial", "0002_releases", "0003_schemas", "0004_capsules"];
 
 /// A release as its row says it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +32,10 @@ pub struct StoredRelease {
     pub schema: Option<String>,
     /// Content address of the schema when newer migrations came: what had been changed by hand until then is in it.
     pub final_schema: Option<String>,
+    /// Content address of the list of its capsules; none for a release that was saved before there were any.
+    pub manifest: Option<String>,
+    /// The signature of that list; none where no key was there.
+    pub signature: Option<Signature>,
 }
 
 /// Where the applied set of a release is.
@@ -158,6 +164,16 @@ impl<'d> Store<'d> {
         Ok(store)
     }
 
+    /// The tables behind a connection of which nothing is asked: statements are only passed on.
+    pub(crate) fn over(database: &'d mut dyn Database) -> Self {
+        Self { database, file: None }
+    }
+
+    /// Which SQL it speaks.
+    pub fn dialect(&self) -> Dialect {
+        self.database.dialect()
+    }
+
     /// How the database is called.
     pub fn name(&self) -> String {
         self.database.name()
@@ -191,7 +207,8 @@ impl<'d> Store<'d> {
         let saved_at = time_as_text(self.database.dialect(), "s.\"timestamp\"");
         let sql = format!(
             "SELECT s.id, s.\"commit\", s.tags, {saved_at}, s.applied_set, a.size, \
-             CASE WHEN s.applied_set IS NULL THEN s.migrations END, s.schema, s.final_schema \
+             CASE WHEN s.applied_set IS NULL THEN s.migrations END, s.schema, s.final_schema, \
+             s.manifest, s.key_id, s.signature \
              FROM django_rollback_appsstate s LEFT JOIN django_rollback_appliedset a ON a.hash = s.applied_set \
              ORDER BY s.id DESC"
         );
@@ -213,7 +230,12 @@ impl<'d> Store<'d> {
             (None, _, newest) => SetSource::Original { newest_per_app: newest.unwrap_or_default() },
         };
         let (schema, final_schema) = (row.optional_text()?, row.optional_text()?);
-        Ok(StoredRelease { release, set, schema, final_schema })
+        let manifest = row.optional_text()?;
+        let signature = match (row.optional_text()?, row.optional_text()?) {
+            (Some(key_id), Some(code)) => Some(Signature { key_id, code }),
+            _ => None,
+        };
+        Ok(StoredRelease { release, set, schema, final_schema, manifest, signature })
     }
 
     /// The applied set under this content address, checked against it.
@@ -272,38 +294,6 @@ impl<'d> Store<'d> {
                    SET body = EXCLUDED.body WHERE django_rollback_schema.body <> EXCLUDED.body";
         self.execute(sql, &[text(&stored.hash), text(&stored.body)])?;
         Ok(stored.hash)
-    }
-
-    /// What is remembered about migrations: of each, what was recorded last.
-    pub fn remembered(&mut self) -> Result<Vec<MigrationFacts>> {
-        let sql = "SELECT app, name, body FROM django_rollback_capsule WHERE id IN \
-                   (SELECT MAX(id) FROM django_rollback_capsule GROUP BY app, name) AND format = 1";
-        let rows = self.query(sql, &[])?;
-        rows.into_iter()
-            .map(|row| {
-                let mut row = self.reader(row, "a row of django_rollback_capsule");
-                let migration = MigrationId::new(row.text()?, row.text()?);
-                row.what = format!("the capsule of {migration}");
-                let body = row.text()?;
-                let facts: MigrationFacts = row.json("body", &body)?;
-                if facts.id == migration {
-                    Ok(facts)
-                } else {
-                    Err(row.damaged("it is about another migration"))
-                }
-            })
-            .collect()
-    }
-
-    /// Which migrations have a capsule.
-    pub fn remembered_ids(&mut self) -> Result<AppliedSet> {
-        let rows = self.query("SELECT DISTINCT app, name FROM django_rollback_capsule", &[])?;
-        rows.into_iter()
-            .map(|row| {
-                let mut row = self.reader(row, "a row of django_rollback_capsule");
-                Ok(MigrationId::new(row.text()?, row.text()?))
-            })
-            .collect()
     }
 
     /// The operations, newest first, at most `limit` of them.
@@ -428,6 +418,11 @@ impl<'d> Store<'d> {
         if self.applied_rows()? == before { seen } else { Err(EngineError::Stale) }
     }
 
+    /// Runs recorded SQL.
+    pub fn run(&mut self, sql: &str) -> std::result::Result<(), DatabaseError> {
+        self.database.run(sql)
+    }
+
     /// Whether code of the project may be silent for as long as it likes.
     pub fn allow_silence(&mut self, allowed: bool) -> Result<()> {
         let set = lock::allow_silence(self.database, allowed);
@@ -541,10 +536,11 @@ impl<'d> Store<'d> {
         self.execute(&sql, &params)
     }
 
-    /// Gives a release another set and schema, and other tags; its place in the list and its time stay.
+    /// Gives a release another set and schema, and other tags; its place in the list and its time stay. The list of its
+    /// capsules is for the set that it had.
     pub fn update_release(&mut self, id: i64, release: &NewRelease<'_>) -> Result<()> {
         let sql = "UPDATE django_rollback_appsstate SET migrations = $1, tags = $2, applied_set = $3, schema = $4, \
-                   final_schema = NULL WHERE id = $5";
+                   final_schema = NULL, manifest = NULL, key_id = NULL, signature = NULL WHERE id = $5";
         let params = [
             text(&release.newest_per_app),
             json(release.tags),
@@ -584,26 +580,24 @@ impl<'d> Store<'d> {
         Ok(stored.hash)
     }
 
-    /// Remembers what a migration's file says.
-    pub fn put_capsule(&mut self, facts: &MigrationFacts) -> Result<()> {
-        let body = serde_json::to_string(facts).expect("facts are strings and booleans: always valid JSON");
+    /// Appends to history.
+    pub fn write_operation(&mut self, operation: &Operation) -> Result<()> {
+        let (sql, params) = self.new_operation(operation);
+        self.execute(&sql, &params)
+    }
+
+    fn new_operation(&self, operation: &Operation) -> (String, [Value; 3]) {
         let now = now(self.database.dialect());
         let sql = format!(
-            "INSERT INTO django_rollback_capsule (app, name, digest, format, body, at) \
-             VALUES ($1, $2, $3, 1, $4, {now}) ON CONFLICT (digest) DO NOTHING"
+            "INSERT INTO django_rollback_operation (kind, outcome, body, at) VALUES ($1, $2, $3, {now})"
         );
-        let digest = rollback_core::stored::hash(&body);
-        self.execute(&sql, &[text(&facts.id.app), text(&facts.id.name), text(&digest), text(&body)])
+        (sql, [text(&operation.kind), text(&operation.outcome), json(operation)])
     }
 
     /// Appends to history and returns the operation's number.
     pub fn append_operation(&mut self, operation: &Operation) -> Result<i64> {
-        let now = now(self.database.dialect());
-        let sql = format!(
-            "INSERT INTO django_rollback_operation (kind, outcome, body, at) VALUES ($1, $2, $3, {now}) RETURNING id"
-        );
-        let params = [text(&operation.kind), text(&operation.outcome), json(operation)];
-        let rows = self.query(&sql, &params)?;
+        let (sql, params) = self.new_operation(operation);
+        let rows = self.query(&format!("{sql} RETURNING id"), &params)?;
         match rows.into_iter().next() {
             Some(row) => self.reader(row, "a new row of django_rollback_operation").int(),
             None => Err(self.damaged("a new row of django_rollback_operation", "the database gave it no id")),
@@ -677,7 +671,7 @@ pub struct HandMade {
 
 /// What is applied, whether or not our own tables are there.
 pub(crate) fn applied(database: &mut dyn Database) -> Result<AppliedSet> {
-    let rows = Store { database, file: None }.applied_rows()?;
+    let rows = Store::over(database).applied_rows()?;
     Ok(AppliedSet::of_rows(&rows))
 }
 

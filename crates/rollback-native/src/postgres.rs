@@ -26,14 +26,14 @@ impl PostgresDatabase {
         Ok(Self { client, name, url: url.clone() })
     }
 
-    fn run(&mut self, sql: &str) -> Result<(), DatabaseError> {
+    fn batch(&mut self, sql: &str) -> Result<(), DatabaseError> {
         self.client.batch_execute(sql).map_err(|error| failure(&error))
     }
 
     /// An error if a statement in this transaction has failed: the server would answer `COMMIT` with
     /// `ROLLBACK`, and the driver would not say so.
     fn check_not_aborted(&mut self) -> Result<(), DatabaseError> {
-        self.run("SELECT 1")
+        self.batch("SELECT 1")
     }
 }
 
@@ -55,21 +55,25 @@ impl Database for PostgresDatabase {
         self.client.execute_typed(sql, &values::typed(params)).map_err(|error| failure(&error))
     }
 
+    fn run(&mut self, sql: &str) -> Result<(), DatabaseError> {
+        self.batch(sql)
+    }
+
     fn begin(&mut self, _purpose: Purpose) -> Result<(), DatabaseError> {
-        self.run("BEGIN")
+        self.batch("BEGIN")
     }
 
     /// A commit that fails has taken everything back, whether or not the server did so itself.
     fn commit(&mut self) -> Result<(), DatabaseError> {
-        let committed = self.check_not_aborted().and_then(|()| self.run("COMMIT"));
+        let committed = self.check_not_aborted().and_then(|()| self.batch("COMMIT"));
         committed.inspect_err(|_| {
             // the first failure is the one to tell
-            let _ = self.run("ROLLBACK");
+            let _ = self.batch("ROLLBACK");
         })
     }
 
     fn rollback(&mut self) -> Result<(), DatabaseError> {
-        self.run("ROLLBACK")
+        self.batch("ROLLBACK")
     }
 
     fn reconnect(&mut self) -> Result<(), DatabaseError> {

@@ -31,13 +31,13 @@ impl SqliteDatabase {
         Ok(Self { connection, path })
     }
 
-    fn run(&self, sql: &str) -> Result<(), DatabaseError> {
+    fn batch(&self, sql: &str) -> Result<(), DatabaseError> {
         self.connection.execute_batch(sql).map_err(|error| failure(&error))
     }
 
     /// Enforces foreign keys or not. SQLite ignores this inside a transaction.
     fn enforce_foreign_keys(&self, enforced: bool) -> Result<(), DatabaseError> {
-        self.run(if enforced { "PRAGMA foreign_keys = ON" } else { "PRAGMA foreign_keys = OFF" })
+        self.batch(if enforced { "PRAGMA foreign_keys = ON" } else { "PRAGMA foreign_keys = OFF" })
     }
 
     /// Runs one statement to its end.
@@ -62,7 +62,7 @@ impl SqliteDatabase {
 
     /// SQLite may have ended the transaction itself, as it does when the disk is full.
     fn roll_back(&self) -> Result<(), DatabaseError> {
-        if self.connection.is_autocommit() { Ok(()) } else { self.run("ROLLBACK") }
+        if self.connection.is_autocommit() { Ok(()) } else { self.batch("ROLLBACK") }
     }
 }
 
@@ -92,11 +92,15 @@ impl Database for SqliteDatabase {
         Ok(if changed { self.connection.changes() } else { 0 })
     }
 
+    fn run(&mut self, sql: &str) -> Result<(), DatabaseError> {
+        self.batch(sql)
+    }
+
     fn begin(&mut self, purpose: Purpose) -> Result<(), DatabaseError> {
         if purpose == Purpose::Schema {
             self.enforce_foreign_keys(false)?;
         }
-        let begun = self.run("BEGIN IMMEDIATE");
+        let begun = self.batch("BEGIN IMMEDIATE");
         if begun.is_err() {
             self.enforce_foreign_keys(true)?;
         }
@@ -105,7 +109,7 @@ impl Database for SqliteDatabase {
 
     /// A commit that fails has taken everything back.
     fn commit(&mut self) -> Result<(), DatabaseError> {
-        let committed = self.run("COMMIT");
+        let committed = self.batch("COMMIT");
         if committed.is_err() {
             // the first failure is the one to tell
             let _ = self.roll_back();

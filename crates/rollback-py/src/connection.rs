@@ -56,6 +56,10 @@ impl Database for DjangoConnection {
         })
     }
 
+    fn run(&mut self, sql: &str) -> Result<(), DatabaseError> {
+        self.call(|connection| connection.call_method1("run", (sql,)).map(|_| ()))
+    }
+
     fn begin(&mut self, purpose: Purpose) -> Result<(), DatabaseError> {
         self.call(|connection| connection.call_method1("begin", (purpose == Purpose::Schema,)).map(|_| ()))
     }

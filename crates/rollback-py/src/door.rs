@@ -9,6 +9,7 @@ use rollback_cli::console::{Console, Level, Stream};
 use rollback_cli::error::CliError;
 use rollback_cli::{DatabaseChoice, Door, DoorKind, Environment, Session};
 use rollback_engine::ports::{Repository, RepositoryError};
+use rollback_engine::signature::Secret;
 
 use crate::connection::DjangoConnection;
 use crate::errors::{database_error, sentence, signal};
@@ -32,6 +33,13 @@ impl DjangoDoor {
             working_directory: std::env::current_dir().unwrap_or_default(),
             project: path("project")?,
             default_path: path("default_path")?,
+            secrets: door
+                .getattr("secrets")?
+                .extract::<Vec<String>>()?
+                .into_iter()
+                .map(Secret::new)
+                .collect(),
+            ways: door.getattr("ways")?.extract()?,
         };
         Ok(Self { python: door.clone().unbind(), environment })
     }
@@ -102,15 +110,25 @@ pub(crate) struct DjangoConsole {
     python: Py<PyAny>,
 }
 
-impl Console for DjangoConsole {
-    fn out(&mut self, text: &str) -> io::Result<()> {
-        Python::attach(|py| match self.python.bind(py).call_method1("out", (text,)) {
+impl DjangoConsole {
+    fn write(&self, method: &str, text: &str) -> io::Result<()> {
+        Python::attach(|py| match self.python.bind(py).call_method1(method, (text,)) {
             Ok(_) => Ok(()),
             Err(error) if error.is_instance_of::<pyo3::exceptions::PyBrokenPipeError>(py) => {
                 Err(io::ErrorKind::BrokenPipe.into())
             }
             Err(error) => Err(io::Error::other(sentence(py, &error))),
         })
+    }
+}
+
+impl Console for DjangoConsole {
+    fn out(&mut self, text: &str) -> io::Result<()> {
+        self.write("out", text)
+    }
+
+    fn secret(&mut self, text: &str) -> io::Result<()> {
+        self.write("secret", text)
     }
 
     fn say(&mut self, level: Level, line: &str, stream: Stream) {

@@ -6,8 +6,11 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use rollback_cli::error::CliError;
 use rollback_core::MigrationId;
+use rollback_engine::EngineError;
+use rollback_engine::capsules::NewCapsule;
 use rollback_engine::guard::Guard as Held;
 use rollback_engine::migrate::{self, Planned};
+use rollback_engine::signature::{Keyring, Secret};
 
 use crate::connection::DjangoConnection;
 use crate::errors::signal;
@@ -43,7 +46,28 @@ pub(crate) fn guard(
         Err(error) => signal(py, &error).map_or(Ok(()), Err),
     };
     let guard = migrate::guard(&mut database, &planned, &rollback_cli::actor(), &mut pause);
-    guard.map(Guard).map_err(|error| PyRuntimeError::new_err(CliError::from(error).render()))
+    guard.map(Guard).map_err(failed)
+}
+
+/// Whether a release was saved in this database.
+#[pyfunction]
+pub(crate) fn has_releases(connection: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let mut database = DjangoConnection::new(connection)?;
+    migrate::has_releases(&mut database).map_err(failed)
+}
+
+/// Keeps what was recorded while migrations were applied: `capsules` is JSON, as `django_rollback.facts` makes it.
+#[pyfunction]
+pub(crate) fn keep(connection: &Bound<'_, PyAny>, secrets: Vec<String>, capsules: &str) -> PyResult<()> {
+    let mut database = DjangoConnection::new(connection)?;
+    let secrets: Vec<Secret> = secrets.into_iter().map(Secret::new).collect();
+    let capsules: Vec<NewCapsule> =
+        serde_json::from_str(capsules).map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
+    migrate::keep(&mut database, &Keyring::new(&secrets), &capsules).map_err(failed)
+}
+
+fn failed(error: EngineError) -> PyErr {
+    PyRuntimeError::new_err(CliError::from(error).render())
 }
 
 fn read((key, backwards, parents): Entry) -> Planned {

@@ -26,5 +26,7 @@ fn run(door: Py<PyAny>, arguments: Vec<String>) -> PyResult<(i32, Option<String>
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", rollback_engine::VERSION)?;
     module.add_function(wrap_pyfunction!(guard::guard, module)?)?;
+    module.add_function(wrap_pyfunction!(guard::has_releases, module)?)?;
+    module.add_function(wrap_pyfunction!(guard::keep, module)?)?;
     module.add_function(wrap_pyfunction!(run, module)?)
 }

@@ -1,7 +1,8 @@
 //! The engine's `Runner` over Django's executor.
 
 use pyo3::prelude::*;
-use rollback_core::{Effect, MigrationId, Plan, ProjectFacts, Step, Way};
+use rollback_core::{Effect, MigrationId, Plan, ProjectFacts, Step};
+use rollback_engine::capsules::NewCapsule;
 use rollback_engine::ports::{DatabaseErrorKind, Runner, RunnerError};
 use serde::de::DeserializeOwned;
 
@@ -34,6 +35,19 @@ impl Runner for DjangoRunner {
         read(&facts)
     }
 
+    fn capsules(&mut self, migrations: &[MigrationId]) -> Result<Vec<NewCapsule>, RunnerError> {
+        let keys: Keys = migrations.iter().map(key).collect();
+        let capsules: String = self.call(|runner| runner.call_method1("capsules", (keys,))?.extract())?;
+        read(&capsules)
+    }
+
+    fn load(&mut self, sources: &[(MigrationId, String)]) -> Result<Vec<(MigrationId, String)>, RunnerError> {
+        let sources: Vec<_> = sources.iter().map(|(migration, text)| (key(migration), text)).collect();
+        let failed: Vec<((String, String), String)> =
+            self.call(|runner| runner.call_method1("load", (sources,))?.extract())?;
+        Ok(failed.into_iter().map(|(key, reason)| (MigrationId::from(key), reason)).collect())
+    }
+
     fn effects(&mut self, plan: &Plan) -> Result<Vec<Effect>, RunnerError> {
         let effects: String = self.call(|runner| runner.call_method1("effects", keys(plan))?.extract())?;
         read(&effects)
@@ -58,7 +72,7 @@ type Keys = Vec<(String, String)>;
 
 /// The migrations to undo, and those that stay.
 fn keys(plan: &Plan) -> (Keys, Keys) {
-    let steps = plan.steps.iter().filter(|step| step.way == Way::Disk).map(|step| key(&step.migration));
+    let steps = plan.steps.iter().filter(|step| step.way.undoes()).map(|step| key(&step.migration));
     (steps.collect(), plan.kept.iter().map(key).collect())
 }
 

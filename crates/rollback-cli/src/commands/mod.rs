@@ -1,6 +1,7 @@
 //! The commands, and what they share: the arguments, the door, and how to write.
 
 mod completions;
+mod guard;
 mod history;
 mod list;
 mod plan;
@@ -8,23 +9,27 @@ mod progress;
 mod rollback;
 mod save;
 mod show;
+mod sql;
 mod stamp;
 mod status;
 
 use std::path::{Path, PathBuf};
 
-use rollback_core::{CommitId, CommitPrefix, MigrationId, Release, Target};
+use clap::ValueEnum;
+use rollback_core::plan::WAYS;
+use rollback_core::{CommitId, CommitPrefix, MigrationId, Release, Target, Way};
 use rollback_engine::Actor;
 use rollback_engine::ports::{Repository, RepositoryError};
 use rollback_engine::rollback::open;
+use rollback_engine::signature::{Keyring, Secret};
 use rollback_engine::source::{self, Found, Surroundings};
 use rollback_engine::store::Operation;
 use serde_json::Value;
 
-use crate::args::{Command, Common, Format, TargetArguments, UnlistedCommand};
+use crate::args::{Command, Common, Format, TargetArguments, UnlistedCommand, WayArguments, WayChoice};
 use crate::console::{Console, Level, Stream, safe};
 use crate::error::{CliError, unwritten};
-use crate::{DatabaseChoice, Door, Environment, Session};
+use crate::{DatabaseChoice, Door, Environment, ExitCode, Session};
 
 /// Runs the command. The number is the exit code: one of ours, or that of a `manage.py` that took over.
 pub(crate) fn run(mut context: Context<'_>, command: Command) -> Result<i32, CliError> {
@@ -48,14 +53,28 @@ pub(crate) fn run(mut context: Context<'_>, command: Command) -> Result<i32, Cli
             return rollback::run(&mut context, &rollback, refuse_data_loss);
         }
         Command::Unlisted(UnlistedCommand::HandedOver(arguments)) => {
-            rollback::handed_over(&mut context, &arguments)
+            return rollback::handed_over(&mut context, &arguments);
         }
+        Command::Sql(arguments) => sql::run(&mut context, &arguments),
+        Command::Guard(arguments) => return guard::run(&mut context, &arguments),
+        Command::Key => key(&mut context),
         Command::Status => status::run(&mut context),
         Command::History { limit } => history::run(&mut context, limit),
         Command::Stamp { release, output } => stamp::run(&mut context, release.as_deref(), output),
         Command::Completions { shell } => completions::run(&mut context, shell),
     };
     code.map(|code| code as i32)
+}
+
+fn key(context: &mut Context<'_>) -> Result<ExitCode, CliError> {
+    let Some(key) = context.keys()?.export() else {
+        return Err(CliError::usage(
+            "there is no secret to make a key from",
+            "`manage.py rollback key` makes it from SECRET_KEY",
+        ));
+    };
+    context.console.secret(&format!("{key}\n")).map_err(|error| unwritten(&error))?;
+    Ok(ExitCode::Done)
 }
 
 fn refuse_with_list(arguments: &crate::args::RollbackArguments) -> Result<(), CliError> {
@@ -216,9 +235,52 @@ impl<'a> Context<'a> {
         })
     }
 
+    /// The keys for what is kept: that of the option or the variable before those that the door knows.
+    fn keys(&self) -> Result<Keyring, CliError> {
+        let given = match &self.common.key_file {
+            Some(file) => Some(read_key(&self.environment.working_directory.join(file))?),
+            None => self.environment.variables.get(KEY_VARIABLE).cloned(),
+        };
+        let given = given.map(Secret::new);
+        Ok(Keyring::new(given.iter().chain(&self.environment.secrets)))
+    }
+
+    /// The ways that may be taken, the best first.
+    fn ways(&self, arguments: &WayArguments) -> Result<Vec<Way>, CliError> {
+        if let Some(choice) = arguments.way {
+            return Ok(vec![choice.way()]);
+        }
+        let known = |word: &String| WayChoice::from_str(word.trim(), true).map(WayChoice::way);
+        let ways: Result<Vec<Way>, String> = self.environment.ways.iter().map(known).collect();
+        let mut ways = ways.map_err(|_| {
+            CliError::usage(
+                format!("the ways {} are not known", self.environment.ways.join(", ")),
+                "WAYS and DJANGO_ROLLBACK_WAYS take sql, disk and capsule, the best first",
+            )
+        })?;
+        if ways.is_empty() {
+            ways.extend(WAYS);
+        }
+        ways.retain(|way| *way != Way::Sql || !arguments.without_sql);
+        Ok(ways)
+    }
+
     fn actor(&self) -> Actor {
         crate::actor()
     }
+}
+
+/// Names the key for what is kept, or the secret that it is made from.
+const KEY_VARIABLE: &str = "DJANGO_ROLLBACK_KEY";
+
+fn read_key(file: &Path) -> Result<String, CliError> {
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        CliError::usage(
+            format!("cannot read the key in {}: {error}", file.display()),
+            "`manage.py rollback key` prints it",
+        )
+    })?;
+    Ok(text.trim().to_owned())
 }
 
 /// What has become of a rollback whose process ended without a word.

@@ -1,17 +1,17 @@
 //! `plan`: what going back would do. The text is also what `rollback` shows before it begins.
 
 use rollback_core::plan::{Step, Way};
-use rollback_engine::rollback::{self, Loss, Prepared};
+use rollback_engine::rollback::{self, Loss, Prepared, Wishes};
 
 use super::{Context, count, label};
-use crate::args::TargetArguments;
+use crate::args::{PlanArguments, TargetArguments, WayArguments};
 use crate::console::{Level, safe};
 use crate::error::CliError;
 use crate::{ExitCode, Session, document};
 
-pub(crate) fn run(context: &mut Context<'_>, arguments: &TargetArguments) -> Result<ExitCode, CliError> {
+pub(crate) fn run(context: &mut Context<'_>, arguments: &PlanArguments) -> Result<ExitCode, CliError> {
     let mut session = context.connect()?;
-    let prepared = prepare(context, &mut session, arguments)?;
+    let prepared = prepare(context, &mut session, &arguments.target, &arguments.way, true)?;
     prepared.check_verifiable()?;
     preview(context, &prepared)
 }
@@ -31,10 +31,13 @@ pub(crate) fn preview(context: &mut Context<'_>, prepared: &Prepared) -> Result<
 pub(crate) fn prepare(
     context: &Context<'_>,
     session: &mut Session,
-    arguments: &TargetArguments,
+    target: &TargetArguments,
+    way: &WayArguments,
+    verify: bool,
 ) -> Result<Prepared, CliError> {
-    let target = context.target(arguments)?;
-    Ok(rollback::prepare(session.database.as_mut(), &target, session.runner.as_deref_mut())?)
+    let target = context.target(target)?;
+    let wishes = Wishes { ways: &context.ways(way)?, keys: &context.keys()?, verify };
+    Ok(rollback::prepare(session.database.as_mut(), &target, session.runner.as_deref_mut(), &wishes)?)
 }
 
 /// Prints the whole plan for people: warnings and blockers with it.
@@ -124,6 +127,8 @@ pub(crate) fn describe(step: &Step) -> String {
     let migration = safe(&step.migration);
     match step.way {
         Way::Disk => format!("Unapply {migration}"),
+        Way::Capsule => format!("Unapply {migration}, by its archived source"),
+        Way::Sql => format!("Unapply {migration}, by its recorded SQL"),
         Way::Unrecord => format!("Remove the record of {migration}, whose state stays under another name"),
         Way::Record => format!("Add the record of {migration}, whose state is applied under another name"),
     }

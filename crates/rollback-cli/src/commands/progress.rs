@@ -70,7 +70,7 @@ impl Observer for Progress<'_> {
     fn step_ends(&mut self, step: &Step, took: Duration) {
         let migration = safe(&step.migration);
         let what = match step.way {
-            Way::Disk => format!("Unapplying {migration}"),
+            Way::Disk | Way::Capsule | Way::Sql => format!("Unapplying {migration}"),
             Way::Unrecord => format!("Removing the record of {migration}"),
             Way::Record => format!("Adding the record of {migration}"),
         };

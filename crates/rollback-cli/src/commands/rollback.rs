@@ -3,15 +3,16 @@
 use std::time::Duration;
 
 use rollback_core::plan::{Blocker, Step};
-use rollback_core::{Effect, Plan, ProjectFacts};
+use rollback_core::{Effect, MigrationId, Plan, ProjectFacts};
 use rollback_engine::EngineError;
+use rollback_engine::capsules::NewCapsule;
 use rollback_engine::ports::{DatabaseErrorKind, Runner, RunnerError};
 use rollback_engine::rollback::{self, Manners, Order, Prepared, RolledBack, open};
 use serde_json::json;
 
 use super::progress::Progress;
 use super::{Context, label, plan};
-use crate::args::{HandedOverArguments, MannersArguments, RollbackArguments, TargetArguments};
+use crate::args::{HandedOverArguments, MannersArguments, RollbackArguments, TargetArguments, WayArguments};
 use crate::console::{Level, safe};
 use crate::error::CliError;
 use crate::{ExitCode, Session, document};
@@ -27,24 +28,24 @@ pub(crate) fn run(
         return abort(context, &mut session).map(|code| code as i32);
     }
     let target = if arguments.resume { to_resume(&mut session)? } else { arguments.target.clone() };
-    let mut prepared = plan::prepare(context, &mut session, &target)?;
-    if !arguments.manners.no_verify {
+    let manners = &arguments.manners;
+    let mut prepared = plan::prepare(context, &mut session, &target, &manners.way, !manners.no_verify)?;
+    if !manners.no_verify {
         prepared.check_verifiable()?;
     }
     let takes_writes =
         !prepared.plan.blockers.iter().any(|blocker| matches!(blocker, Blocker::ReadOnly { .. }));
-    if session.runner.is_none() && prepared.needs_code() && takes_writes {
+    if let Some(migrations) = prepared.needs_python().filter(|_| session.runner.is_none() && takes_writes) {
         if context.door.has_project(&context.path) {
-            return hand_over(context, &mut session, &prepared, arguments);
+            return hand_over(context, &mut session, &prepared, manners, arguments.fake);
         }
-        prepared.plan.blockers.push(Blocker::NeedsPython);
+        let blocker = Blocker::NeedsPython { migrations: migrations.to_vec() };
+        prepared.plan.blockers.push(blocker);
     }
-    let code = if arguments.fake {
-        plan::preview(context, &prepared)
-    } else {
-        carry_out(context, session, &prepared, &arguments.manners, refuses_loss)
-    };
-    code.map(|code| code as i32)
+    if arguments.fake {
+        return plan::preview(context, &prepared).map(|code| code as i32);
+    }
+    carry_out(context, session, &Attempt { prepared: &prepared, arguments: manners, refuses_loss })
 }
 
 /// The release that the rollback that stopped part-way was on its way to.
@@ -92,7 +93,8 @@ fn hand_over(
     context: &mut Context<'_>,
     session: &mut Session,
     prepared: &Prepared,
-    arguments: &RollbackArguments,
+    manners: &MannersArguments,
+    is_preview: bool,
 ) -> Result<i32, CliError> {
     let format = if context.is_json() { "json" } else { "text" };
     let verbosity = context.verbosity().to_string();
@@ -100,12 +102,12 @@ fn hand_over(
     let fingerprint = prepared.fingerprint();
     words.extend(["--verbosity", &verbosity, "--expect", &fingerprint]);
     let token;
-    if !arguments.fake {
+    if !is_preview {
         token = rollback::hand_over(session.database.as_mut(), prepared, &context.actor())?;
         words.extend(["--token", &token]);
     }
     let mut words: Vec<String> = words.into_iter().map(str::to_owned).collect();
-    words.extend(arguments.manners.words());
+    words.extend(manners.words());
     let path = context.path.clone();
     context.door.hand_over(&path, &words)
 }
@@ -114,13 +116,17 @@ fn hand_over(
 pub(crate) fn handed_over(
     context: &mut Context<'_>,
     arguments: &HandedOverArguments,
-) -> Result<ExitCode, CliError> {
+) -> Result<i32, CliError> {
     let mut session = context.connect()?;
     let target = TargetArguments { commit: Some(arguments.commit.clone()), tag: None };
-    let prepared = plan::prepare(context, &mut session, &target).map_err(|error| match error {
-        CliError::Engine(EngineError::Select(_)) => other_database(),
-        other => other,
-    })?;
+    let manners = &arguments.manners;
+    let prepared =
+        plan::prepare(context, &mut session, &target, &manners.way, !manners.no_verify).map_err(|error| {
+            match error {
+                CliError::Engine(EngineError::Select(_)) => other_database(),
+                other => other,
+            }
+        })?;
     let same_database = match &arguments.token {
         Some(token) => rollback::was_handed_over(session.database.as_mut(), token)?,
         None => true,
@@ -129,8 +135,12 @@ pub(crate) fn handed_over(
         return Err(other_database());
     }
     match arguments.token {
-        Some(_) => carry_out(context, session, &prepared, &arguments.manners, true),
-        None => plan::preview(context, &prepared),
+        Some(_) => carry_out(
+            context,
+            session,
+            &Attempt { prepared: &prepared, arguments: manners, refuses_loss: true },
+        ),
+        None => plan::preview(context, &prepared).map(|code| code as i32),
     }
 }
 
@@ -141,19 +151,27 @@ fn other_database() -> CliError {
     )
 }
 
+/// A plan that is to be carried out, as the user wants it.
+#[derive(Clone, Copy)]
+struct Attempt<'a> {
+    prepared: &'a Prepared,
+    arguments: &'a MannersArguments,
+    /// Whether data may only be lost when somebody has accepted that.
+    refuses_loss: bool,
+}
+
 fn carry_out(
     context: &mut Context<'_>,
-    session: Session,
-    prepared: &Prepared,
-    arguments: &MannersArguments,
-    refuses_loss: bool,
-) -> Result<ExitCode, CliError> {
+    mut session: Session,
+    attempt: &Attempt<'_>,
+) -> Result<i32, CliError> {
+    let Attempt { prepared, arguments, refuses_loss } = *attempt;
     if !prepared.plan.blockers.is_empty() {
         plan::preview(context, prepared)?;
         return Err(EngineError::Blocked { blockers: prepared.plan.blockers.len() }.into());
     }
     if prepared.is_empty() {
-        return nothing_to_do(context, prepared);
+        return nothing_to_do(context, prepared).map(|code| code as i32);
     }
     announce(context, prepared)?;
     let manners = Manners {
@@ -162,7 +180,45 @@ fn carry_out(
         verify: !arguments.no_verify,
         max_lost_rows: consent(context, prepared, arguments, refuses_loss)?,
     };
-    execute(context, session, prepared, &manners)
+    match execute(context, &mut session, prepared, &manners) {
+        Err(CliError::Engine(error)) if prepared.uses_sql() && error.may_be_due_to_sql() => {
+            by_django(context, session, attempt, error)
+        }
+        ended => ended.map(|code| code as i32),
+    }
+}
+
+/// The recorded SQL did not lead where it should, and everything is taken back: the same once more by Django's own way,
+/// here or in the project's `manage.py`. Where there is none, the first error stands.
+fn by_django(
+    context: &mut Context<'_>,
+    mut session: Session,
+    attempt: &Attempt<'_>,
+    error: EngineError,
+) -> Result<i32, CliError> {
+    let Attempt { prepared, arguments, refuses_loss } = *attempt;
+    let way = WayArguments { way: None, without_sql: true };
+    let is_possible = session.runner.is_some() || context.door.has_project(&context.path);
+    if arguments.way.way.is_some() || !is_possible {
+        return Err(error.into());
+    }
+    let target = TargetArguments { commit: Some(prepared.to.commit.as_str().to_owned()), tag: None };
+    let again = plan::prepare(context, &mut session, &target, &way, !arguments.no_verify)?;
+    if !again.plan.blockers.is_empty() {
+        return Err(error.into());
+    }
+    let reason = safe(error.cause());
+    context.say(
+        Level::Warning,
+        &format!(
+            "Warning: the recorded SQL did not do ({reason}). Nothing was changed; now by Django itself."
+        ),
+    );
+    let manners = MannersArguments { way, ..arguments.clone() };
+    if session.runner.is_none() {
+        return hand_over(context, &mut session, &again, &manners, false);
+    }
+    carry_out(context, session, &Attempt { prepared: &again, arguments: &manners, refuses_loss })
 }
 
 fn nothing_to_do(context: &mut Context<'_>, prepared: &Prepared) -> Result<ExitCode, CliError> {
@@ -217,7 +273,7 @@ fn consent(
 
 fn execute(
     context: &mut Context<'_>,
-    mut session: Session,
+    session: &mut Session,
     prepared: &Prepared,
     manners: &Manners,
 ) -> Result<ExitCode, CliError> {
@@ -255,6 +311,14 @@ fn no_django<T>() -> Result<T, RunnerError> {
 
 impl Runner for NoRunner {
     fn facts(&mut self) -> Result<ProjectFacts, RunnerError> {
+        no_django()
+    }
+
+    fn capsules(&mut self, _: &[MigrationId]) -> Result<Vec<NewCapsule>, RunnerError> {
+        no_django()
+    }
+
+    fn load(&mut self, _: &[(MigrationId, String)]) -> Result<Vec<(MigrationId, String)>, RunnerError> {
         no_django()
     }
 

@@ -16,8 +16,14 @@ pub(crate) fn run(context: &mut Context<'_>, arguments: &SaveArguments) -> Resul
     let mut session = context.connect()?;
     let actor = context.actor();
     let tags_in_git = || context.tags_in_git();
-    let request =
-        SaveRequest { commit: &found.commit, tags: &found.tags, actor: &actor, tags_in_git: &tags_in_git };
+    let keys = context.keys()?;
+    let request = SaveRequest {
+        commit: &found.commit,
+        tags: &found.tags,
+        actor: &actor,
+        keys: &keys,
+        tags_in_git: &tags_in_git,
+    };
     let saved = save::save(session.database.as_mut(), session.runner.as_deref_mut(), &request)?;
     let diff = if arguments.log_diff { Some(difference(&mut session, &saved)?) } else { None };
     if context.is_json() {

@@ -10,12 +10,13 @@ use rollback_core::AppliedSet;
 use rollback_core::plan::{Step, Way};
 
 use super::open::Unfinished;
+use super::recorded::Recorded;
 use super::{Manners, Prepared, RolledBack, operation, verify};
 use crate::Actor;
 use crate::error::EngineError;
 use crate::guard::Guard;
 use crate::lock::{self, Claim};
-use crate::ports::{Database, DatabaseErrorKind, Observer, Purpose, Runner, RunnerError};
+use crate::ports::{Database, DatabaseError, DatabaseErrorKind, Observer, Purpose, Runner, RunnerError};
 use crate::store::{HandMade, Operation, Store};
 
 /// Pauses between two tries: the first, and the longest.
@@ -64,6 +65,7 @@ pub fn execute(
         manners,
         observer,
         claim: Claim::new("rollback", actor, manners.lock_timeout),
+        recorded: Recorded::default(),
         guard: None,
         id: 0,
         is_resumed: resumed.is_some(),
@@ -105,6 +107,7 @@ struct Execution<'e> {
     manners: &'e Manners,
     observer: &'e mut dyn Observer,
     claim: Claim,
+    recorded: Recorded,
     /// The lock, where a session of its own holds it for all transactions.
     guard: Option<Guard>,
     operation: Operation,
@@ -273,16 +276,26 @@ impl Execution<'_> {
             self.operation.steps_done += 1;
             self.observer.step_ends(step, begun.elapsed());
         }
+        if let Some(last) = steps.iter().rfind(|step| step.way == Way::Sql) {
+            let checked = self.recorded.finish(&mut self.store);
+            checked.map_err(|error| self.failed(last, as_runner_failure(error)))?;
+        }
         Ok(())
     }
 
     fn change(&mut self, step: &Step) -> Result<(), RunnerError> {
         match step.way {
-            Way::Disk => self.runner.undo(step)?,
+            Way::Disk | Way::Capsule => self.runner.undo(step)?,
+            Way::Sql => self.run_recorded(step).map_err(as_runner_failure)?,
             Way::Record => return self.store.record(&step.migration).map_err(as_runner_error),
             Way::Unrecord => {}
         }
         step.rows.iter().try_for_each(|row| self.store.unrecord(row)).map_err(as_runner_error)
+    }
+
+    fn run_recorded(&mut self, step: &Step) -> Result<(), DatabaseError> {
+        let statements = &self.prepared.recordings[&step.migration].statements;
+        self.recorded.run(&mut self.store, statements)
     }
 
     fn failed(&mut self, step: &Step, error: RunnerError) -> Failure {
@@ -291,7 +304,7 @@ impl Execution<'_> {
     }
 
     fn prepare_runner(&mut self) -> Result<(), Failure> {
-        if !self.prepared.needs_code() {
+        if !self.prepared.plan.needs_python() {
             return Ok(());
         }
         let prepared = self.runner.prepare(&self.prepared.plan);
@@ -309,14 +322,14 @@ impl Execution<'_> {
         };
         self.operation.verified = Some(verified.to_owned());
         self.operation.step_begun = false;
-        self.bookkeeping()?;
+        bookkeeping(&mut self.store, self.prepared, &mut self.operation)?;
         self.operation.outcome = "done".to_owned();
         self.store.update_operation(self.id, &self.operation)?;
         Ok(RolledBack { verified: verified.to_owned(), notes })
     }
 
     fn finish_runner(&mut self) -> Result<Vec<String>, Failure> {
-        if !self.prepared.needs_code() {
+        if !self.prepared.plan.needs_python() {
             return Ok(Vec::new());
         }
         let finished = self.runner.finish();
@@ -325,7 +338,7 @@ impl Execution<'_> {
 
     /// On SQLite foreign keys have to be off before the transaction, and only when tables change.
     fn purpose(&self) -> Purpose {
-        if self.prepared.needs_code() { Purpose::Schema } else { Purpose::Records }
+        if self.prepared.plan.undoes() { Purpose::Schema } else { Purpose::Records }
     }
 
     /// Under the lock: a plan that was made from another state never runs.
@@ -349,18 +362,6 @@ impl Execution<'_> {
             return Ok(());
         }
         Err(EngineError::WrongResult { difference: difference.join(", ") })
-    }
-
-    /// The target becomes the current release, and keeps its set if 0.4.0 had saved it.
-    fn bookkeeping(&mut self) -> Result<(), EngineError> {
-        let set = self.store.put_set(&self.prepared.target_set)?;
-        self.store.adopt_release(self.prepared.to.id, Some(&set), &self.prepared.to.tags)?;
-        self.store.remove_releases_after(self.prepared.to.id)?;
-        let result = self.store.put_set(&self.prepared.plan.result)?;
-        let before = self.store.put_set(&AppliedSet::of_rows(&self.prepared.rows))?;
-        self.operation.to_set = Some(result);
-        self.operation.from_set.get_or_insert(before);
-        Ok(())
     }
 
     /// Waits before the next try, if another session was in the way and there is time; else the failure stands.
@@ -587,9 +588,29 @@ impl Execution<'_> {
     }
 }
 
+/// The target becomes the current release, and keeps its set if 0.4.0 had saved it.
+pub(super) fn bookkeeping(
+    store: &mut Store<'_>,
+    prepared: &Prepared,
+    operation: &mut Operation,
+) -> Result<(), EngineError> {
+    let set = store.put_set(&prepared.target_set)?;
+    store.adopt_release(prepared.to.id, Some(&set), &prepared.to.tags)?;
+    store.remove_releases_after(prepared.to.id)?;
+    let result = store.put_set(&prepared.plan.result)?;
+    let before = store.put_set(&AppliedSet::of_rows(&prepared.rows))?;
+    operation.to_set = Some(result);
+    operation.from_set.get_or_insert(before);
+    Ok(())
+}
+
+fn as_runner_failure(error: DatabaseError) -> RunnerError {
+    RunnerError { kind: error.kind, message: error.message }
+}
+
 fn as_runner_error(error: EngineError) -> RunnerError {
     match error {
-        EngineError::Database { error, .. } => RunnerError { kind: error.kind, message: error.message },
+        EngineError::Database { error, .. } => as_runner_failure(error),
         other => RunnerError { kind: DatabaseErrorKind::Other, message: other.to_string() },
     }
 }

@@ -1,25 +1,32 @@
 //! Going back: the plan of a rollback with all that speaks against it, and the one loop that carries it out.
 
+mod draft;
 mod execute;
 pub mod open;
+mod recorded;
+mod script;
 mod survey;
 mod verify;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rollback_core::effect::Drop;
-use rollback_core::plan::{self, Blocker, Plan, Situation, Warning, Way};
+use rollback_core::plan::{Plan, Warning, Way};
 use rollback_core::{
-    AppliedRow, AppliedSet, CommitId, Effects, MigrationFacts, MigrationId, MovedTag, ProjectFacts, Release,
+    AppliedRow, AppliedSet, CommitId, Effects, MigrationFacts, MigrationId, MovedTag, Recording, Release,
     Target, select,
 };
 
+use self::draft::Draft;
 pub use self::execute::{Order, execute};
 use self::open::Unfinished;
+pub use self::script::script;
 use self::verify::Expected;
 use crate::error::EngineError;
 use crate::ports::{Database, Purpose, Runner};
 use crate::releases;
+use crate::signature::Keyring;
 use crate::store::{APP_LABEL, OPERATION_FORMAT, Operation, Store, StoredRelease};
 use crate::{Actor, VERSION};
 
@@ -49,6 +56,25 @@ pub struct Prepared {
     tables: Vec<String>,
     /// What the schema has to be at the end.
     expected: Expected,
+    /// The SQL of the steps that have it recorded, checked.
+    recordings: BTreeMap<MigrationId, Recording>,
+    /// The tables that the steps name; none where they may change any.
+    names: Option<BTreeSet<String>>,
+    /// What is known of migrations, from files and from capsules.
+    facts: Vec<MigrationFacts>,
+    /// Why the steps that Django does are not done by recorded SQL, as the ends of sentences.
+    without_sql: Vec<(MigrationId, String)>,
+}
+
+/// How a plan is to be made.
+#[derive(Clone, Copy, Debug)]
+pub struct Wishes<'a> {
+    /// The ways that may be taken, the best first.
+    pub ways: &'a [Way],
+    /// The keys that verify what is kept.
+    pub keys: &'a Keyring,
+    /// Whether the schema at the end has to be the target's.
+    pub verify: bool,
 }
 
 /// Data that a step drops.
@@ -105,9 +131,14 @@ impl Prepared {
         rollback_core::stored::hash(&releases.chain(rows).collect::<Vec<_>>().join("\n"))
     }
 
-    /// Whether the code of the project must run.
-    pub fn needs_code(&self) -> bool {
-        self.plan.steps.iter().any(|step| step.way == Way::Disk)
+    /// The steps that Django has to do, each with why its recorded SQL does not do.
+    pub fn needs_python(&self) -> Option<&[(MigrationId, String)]> {
+        self.plan.needs_python().then_some(&self.without_sql[..])
+    }
+
+    /// Whether a step is done by recorded SQL.
+    pub fn uses_sql(&self) -> bool {
+        self.plan.steps.iter().any(|step| step.way == Way::Sql)
     }
 }
 
@@ -123,23 +154,29 @@ pub struct RolledBack {
 /// Makes the plan back to the release that `target` names, and looks at the database for what speaks against it.
 /// Nothing is written, and no lock is taken.
 ///
-/// `runner` is asked for the project's files; without it the plan rests on what the database remembers.
+/// `runner` is asked for the project's files; without it the plan rests on what the database keeps.
 pub fn prepare(
     database: &mut dyn Database,
     target: &Target,
     mut runner: Option<&mut (dyn Runner + 'static)>,
+    wishes: &Wishes<'_>,
 ) -> Result<Prepared, EngineError> {
     let project = runner.as_mut().map(|runner| runner.facts()).transpose().map_err(EngineError::project)?;
     let mut store = Store::open(database)?;
     let stored = store.releases()?;
     let known: Vec<Release> = stored.iter().map(|stored| stored.release.clone()).collect();
     let (to, moved) = select(target, &known)?;
-    let rows = store.applied_rows()?;
-    let remembered = store.remembered()?;
     let place = known.iter().position(|release| release.id == to.id).unwrap_or_default();
-    let (mut plan, target_set) = plan_to(&mut store, &stored[place], project.as_ref(), &rows, &remembered)?;
+    let rows = store.applied_rows()?;
+    let releases = stored[..=place].to_vec();
+    let mut draft = Draft::new(&mut store, &releases, &rows, project.as_ref(), wishes)?;
+    let (mut plan, target_set) = draft.plan(&mut store, runner.as_deref_mut())?;
     let not_saved = not_saved(&mut store, &stored[0], &rows)?;
     plan.warnings.splice(0..0, moved.as_ref().map(moved_tag).into_iter().chain(not_saved));
+    let without_sql = draft.without_sql(&plan);
+    let Draft { kept, recordings, .. } = draft;
+    let remembered = kept.into_values().map(|kept| kept.facts);
+    let facts = project.map_or_else(Vec::new, |project| project.migrations).into_iter().chain(remembered);
     let mut prepared = Prepared {
         from: known[0].clone(),
         to: to.clone(),
@@ -148,47 +185,48 @@ pub fn prepare(
         losses: Vec::new(),
         unfinished: open::unfinished(&mut store)?,
         rows,
-        releases: stored[..=place].to_vec(),
+        releases,
         target_set,
         drops: Vec::new(),
         tables: Vec::new(),
         expected: Expected::default(),
+        recordings,
+        names: None,
+        facts: facts.collect(),
+        without_sql,
     };
     if prepared.plan.blockers.is_empty() && !prepared.is_empty() {
-        let effects = match runner {
-            Some(runner) if prepared.needs_code() => {
-                Some(Effects::of(&runner.effects(&prepared.plan).map_err(EngineError::project)?))
-            }
-            _ => None,
-        };
+        let effects = effects(&prepared, runner)?;
+        prepared.names =
+            effects.as_ref().filter(|effects| !effects.is_opaque).map(|effects| effects.names.clone());
         store.look(|store| {
             prepared.expected =
                 verify::expected(store, &stored[0], &stored[place], &prepared, effects.as_ref())?;
             prepared.plan.warnings.extend(prepared.expected.warnings(&prepared.from, &prepared.to));
-            survey::survey(store, &mut prepared, effects.as_ref(), project.as_ref())
+            survey::survey(store, &mut prepared, effects.as_ref())
         })?;
     }
     Ok(prepared)
 }
 
-fn plan_to(
-    store: &mut Store<'_>,
-    stored: &StoredRelease,
-    project: Option<&ProjectFacts>,
-    rows: &[AppliedRow],
-    remembered: &[MigrationFacts],
-) -> Result<(Plan, AppliedSet), EngineError> {
-    match releases::applied_at(store, stored, rows, project)? {
-        Ok(target) => {
-            let situation =
-                Situation { now: rows, target: &target, on_disk: project, remembered, own_app: APP_LABEL };
-            Ok((plan::plan(&situation), target))
-        }
-        Err(uncertain) => {
-            let blockers = vec![Blocker::UncertainRelease { reason: uncertain.to_string() }];
-            Ok((Plan { blockers, ..Plan::default() }, AppliedSet::default()))
-        }
+/// What the steps do to the database: as Django says it, or as it said it when their SQL was recorded.
+fn effects(
+    prepared: &Prepared,
+    runner: Option<&mut (dyn Runner + 'static)>,
+) -> Result<Option<Effects>, EngineError> {
+    if !prepared.plan.undoes() {
+        return Ok(None);
     }
+    if prepared.plan.needs_python() {
+        let Some(runner) = runner else { return Ok(None) };
+        return Ok(Some(Effects::of(&runner.effects(&prepared.plan).map_err(EngineError::project)?)));
+    }
+    let recorded = prepared
+        .plan
+        .steps
+        .iter()
+        .filter_map(|step| Some(prepared.recordings.get(&step.migration)?.effects_of(&step.migration)));
+    Ok(Some(Effects::of(&recorded.flatten().collect::<Vec<_>>())))
 }
 
 fn moved_tag(moved: &MovedTag) -> Warning {

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use rollback_core::effect::{Drop, Requirement, Rule};
-use rollback_core::plan::{Blocker, Unfit, Warning, Way};
-use rollback_core::{Effects, MigrationId, ProjectFacts};
+use rollback_core::plan::{Blocker, Unfit, Warning};
+use rollback_core::{Effects, MigrationId};
 
 use super::{Loss, Prepared};
 use crate::error::EngineError;
@@ -20,7 +20,6 @@ pub(super) fn survey(
     store: &mut Store<'_>,
     prepared: &mut Prepared,
     effects: Option<&Effects>,
-    project: Option<&ProjectFacts>,
 ) -> Result<()> {
     let name = store.name();
     let checked = |error: DatabaseError| EngineError::Database { database: name.clone(), error };
@@ -30,7 +29,7 @@ pub(super) fn survey(
         prepared.plan.warnings.push(Warning::Pooler);
     }
     let Some(effects) = effects else {
-        if prepared.needs_code() {
+        if prepared.plan.undoes() {
             prepared.plan.warnings.push(Warning::LossesUnknown);
         }
         return Ok(());
@@ -49,7 +48,7 @@ pub(super) fn survey(
             None => {}
         }
     }
-    let (custom, touched) = (CustomSql::of(prepared, project), tables.join("\n"));
+    let (custom, touched) = (CustomSql::of(prepared), tables.join("\n"));
     for drop in &effects.drops {
         let objects = survey.dependants(drop, &touched).map_err(checked)?;
         let foreign = objects.into_iter().filter(|object| {
@@ -89,16 +88,11 @@ struct CustomSql {
 }
 
 impl CustomSql {
-    fn of(prepared: &Prepared, project: Option<&ProjectFacts>) -> Self {
-        let undone: BTreeSet<&MigrationId> = prepared
-            .plan
-            .steps
-            .iter()
-            .filter(|step| step.way == Way::Disk)
-            .map(|step| &step.migration)
-            .collect();
-        let facts = project.map_or(&[][..], |project| &project.migrations);
-        let custom = facts.iter().filter(|fact| undone.contains(&fact.id)).flat_map(|fact| &fact.custom);
+    fn of(prepared: &Prepared) -> Self {
+        let steps = prepared.plan.steps.iter().filter(|step| step.way.undoes());
+        let undone: BTreeSet<&MigrationId> = steps.map(|step| &step.migration).collect();
+        let custom =
+            prepared.facts.iter().filter(|fact| undone.contains(&fact.id)).flat_map(|fact| &fact.custom);
         let (mut has_code, mut sql) = (false, String::new());
         for operation in custom {
             match &operation.sql {

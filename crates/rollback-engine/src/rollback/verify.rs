@@ -31,6 +31,26 @@ impl Expected {
         drift.into_iter().chain(unknown).collect()
     }
 
+    /// What the schema will be, what may differ from the target's included; none where the target's is not known.
+    pub(super) fn at_the_end(&self) -> Option<Vec<SchemaObject>> {
+        let mut objects = self.schema.as_ref()?.objects().to_vec();
+        let mut excused: Vec<&SchemaDifference> = Vec::new();
+        for difference in self.drift.iter().chain(&self.excused) {
+            if excused.contains(&difference) {
+                continue;
+            }
+            excused.push(difference);
+            match difference.side {
+                Side::Surplus => objects.push(difference.object.clone()),
+                Side::Missing => {
+                    let place = objects.iter().position(|object| *object == difference.object);
+                    place.map(|place| objects.remove(place));
+                }
+            }
+        }
+        Some(objects)
+    }
+
     /// Whether anything was changed or made by hand.
     pub(super) fn has_drift(&self) -> bool {
         !self.drift.is_empty()
@@ -100,7 +120,7 @@ fn identity(difference: &SchemaDifference) -> (&str, &str, &str) {
 fn is_touched(prepared: &Prepared, effects: Option<&Effects>, difference: &SchemaDifference) -> bool {
     match effects {
         Some(effects) => effects.is_opaque || effects.names.contains(&difference.object.table),
-        None => prepared.needs_code(),
+        None => prepared.plan.undoes(),
     }
 }
 

@@ -1,0 +1,86 @@
+//! `guard`: is the database ahead of this code? And what to do then.
+
+use rollback_engine::EngineError;
+use rollback_engine::ahead::{self, Ahead};
+use rollback_engine::source::SourceError;
+use serde_json::json;
+
+use super::{Context, label, lines, rollback};
+use crate::args::{GuardArguments, OnAhead, RollbackArguments, TargetArguments};
+use crate::console::{Level, safe};
+use crate::error::CliError;
+use crate::{DoorKind, ExitCode, document};
+
+pub(crate) fn run(context: &mut Context<'_>, arguments: &GuardArguments) -> Result<i32, CliError> {
+    let found = context.find_commit(arguments.release.as_deref());
+    let mut session = context.connect()?;
+    let commit = match found {
+        Ok(found) => Some(found.commit),
+        // The files of the project tell, where there is a project.
+        Err(CliError::Engine(EngineError::Source(
+            SourceError::Unknown { .. } | SourceError::EmptyRepository { .. },
+        ))) if session.runner.is_some() && arguments.release.is_none() => None,
+        Err(error) => return Err(error),
+    };
+    let ahead = ahead::ahead(session.database.as_mut(), commit.as_ref(), session.runner.as_deref_mut())?;
+    drop(session);
+    let Some(ahead) = ahead else {
+        if context.is_json() {
+            context.out_json(&document::document(json!({ "ahead": false, "current": null })))?;
+        }
+        context.say(Level::Info, "No release is saved yet: nothing to compare this code with.");
+        return Ok(ExitCode::Done as i32);
+    };
+    let command = ahead.target.as_ref().map(|target| command(context, target.commit.short()));
+    let rolls_back = arguments.on_ahead == OnAhead::Rollback && ahead.target.is_some();
+    if context.is_json() && (!rolls_back || ahead.migrations.is_empty()) {
+        context.out_json(&document::ahead(&ahead, command.as_deref()))?;
+    }
+    if ahead.migrations.is_empty() {
+        let current = label(&ahead.current);
+        context.say(
+            Level::Success,
+            &format!("The database is not ahead of this code; its release is {current}."),
+        );
+        return Ok(ExitCode::Done as i32);
+    }
+    context.say(Level::Warning, &describe(&ahead, command.as_deref()));
+    match (arguments.on_ahead, ahead.target) {
+        (OnAhead::Warn, _) => Ok(ExitCode::Done as i32),
+        (OnAhead::Rollback, Some(target)) => {
+            let commit = Some(target.commit.as_str().to_owned());
+            let arguments = RollbackArguments {
+                target: TargetArguments { commit, tag: None },
+                fake: false,
+                resume: false,
+                abort: false,
+                manners: arguments.manners.clone(),
+            };
+            rollback::run(context, &arguments, true)
+        }
+        (OnAhead::Fail | OnAhead::Rollback, _) => Ok(ExitCode::Refused as i32),
+    }
+}
+
+fn command(context: &Context<'_>, commit: &str) -> String {
+    match context.door.kind() {
+        DoorKind::Django => format!("manage.py rollback_migrations -c {commit}"),
+        DoorKind::Native => format!("django-rollback rollback -c {commit}"),
+    }
+}
+
+fn describe(ahead: &Ahead, command: Option<&str>) -> String {
+    let by = match ahead.brought_by.last() {
+        None => "they were never saved with a release".to_owned(),
+        Some(first) => {
+            let saved_at = &first.saved_at;
+            format!("{} brought them, saved at {saved_at}", label(first))
+        }
+    };
+    let way = match command {
+        Some(command) => format!("`{command}` takes the database back to this code."),
+        None => "No saved release fits this code.".to_owned(),
+    };
+    let migrations = lines("-", &ahead.migrations);
+    format!("The database is ahead of this code ({}):\n{migrations}{way}", safe(by))
+}

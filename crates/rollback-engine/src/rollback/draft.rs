@@ -1,0 +1,184 @@
+//! Making the plan: it is made again while something that it counted on turns out not to be usable.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rollback_core::plan::{self, Blocker, Means, Plan, Situation, Way};
+use rollback_core::{AppliedRow, AppliedSet, MigrationFacts, MigrationId, ProjectFacts, Recording};
+
+use super::Wishes;
+use crate::capsules::{self, Kept};
+use crate::error::EngineError;
+use crate::ports::Runner;
+use crate::releases;
+use crate::store::{APP_LABEL, Store, StoredRelease};
+
+pub(super) struct Draft<'d> {
+    /// The releases from the newest to the target.
+    releases: &'d [StoredRelease],
+    rows: &'d [AppliedRow],
+    project: Option<&'d ProjectFacts>,
+    wishes: &'d Wishes<'d>,
+    pub(super) kept: BTreeMap<MigrationId, Kept>,
+    means: BTreeMap<MigrationId, Means>,
+    pub(super) recordings: BTreeMap<MigrationId, Recording>,
+    /// The archived sources that the runner has.
+    loaded: BTreeSet<MigrationId>,
+}
+
+impl<'d> Draft<'d> {
+    pub(super) fn new(
+        store: &mut Store<'_>,
+        releases: &'d [StoredRelease],
+        rows: &'d [AppliedRow],
+        project: Option<&'d ProjectFacts>,
+        wishes: &'d Wishes<'d>,
+    ) -> Result<Self, EngineError> {
+        let kept = capsules::kept(store, wishes.keys, releases.first())?;
+        let (dialect, has_key) = (store.dialect(), !wishes.keys.is_empty());
+        let means = kept.iter().map(|(id, kept)| (id.clone(), kept.means(dialect, has_key))).collect();
+        let (recordings, loaded) = (BTreeMap::new(), BTreeSet::new());
+        Ok(Self { releases, rows, project, wishes, kept, means, recordings, loaded })
+    }
+
+    /// The plan, with everything at hand that it takes out of the database.
+    pub(super) fn plan(
+        &mut self,
+        store: &mut Store<'_>,
+        mut runner: Option<&mut (dyn Runner + 'static)>,
+    ) -> Result<(Plan, AppliedSet), EngineError> {
+        let target = &self.releases[self.releases.len() - 1];
+        let target = match releases::applied_at(store, target, self.rows, self.project)? {
+            Ok(target) => target,
+            Err(uncertain) => {
+                let blockers = vec![Blocker::UncertainRelease { reason: uncertain.to_string() }];
+                return Ok((Plan { blockers, ..Plan::default() }, AppliedSet::default()));
+            }
+        };
+        let remembered: Vec<MigrationFacts> = self.kept.values().map(|kept| kept.facts.clone()).collect();
+        let mut plan = self.plan_once(&target, &remembered);
+        while !self.take_out(store, runner.as_deref_mut(), &plan)? {
+            plan = self.plan_once(&target, &remembered);
+        }
+        self.name_releases(store, &mut plan)?;
+        Ok((plan, target))
+    }
+
+    fn plan_once(&self, target: &AppliedSet, remembered: &[MigrationFacts]) -> Plan {
+        let has_schema = self
+            .releases
+            .last()
+            .is_some_and(|release| release.schema.is_some() || release.final_schema.is_some());
+        plan::plan(&Situation {
+            now: self.rows,
+            target,
+            on_disk: self.project,
+            remembered,
+            means: &self.means,
+            ways: self.wishes.ways,
+            is_guarded: self.wishes.verify && has_schema,
+            own_app: APP_LABEL,
+        })
+    }
+
+    /// Takes out what the plan counts on. Whether all of it can be used.
+    fn take_out(
+        &mut self,
+        store: &mut Store<'_>,
+        runner: Option<&mut (dyn Runner + 'static)>,
+        plan: &Plan,
+    ) -> Result<bool, EngineError> {
+        let mut is_usable = true;
+        for step in plan.steps.iter().filter(|step| step.way == Way::Sql) {
+            if self.recordings.contains_key(&step.migration) {
+                continue;
+            }
+            match self.kept[&step.migration].recording(store)? {
+                Ok(recording) => drop(self.recordings.insert(step.migration.clone(), recording)),
+                Err(reason) => {
+                    self.distrust(&step.migration, reason);
+                    is_usable = false;
+                }
+            }
+        }
+        match runner {
+            Some(runner) if plan.needs_python() => Ok(self.load_sources(store, runner, plan)? && is_usable),
+            _ => Ok(is_usable),
+        }
+    }
+
+    fn load_sources(
+        &mut self,
+        store: &mut Store<'_>,
+        runner: &mut dyn Runner,
+        plan: &Plan,
+    ) -> Result<bool, EngineError> {
+        let mut is_usable = true;
+        let mut sources = Vec::new();
+        for step in plan.steps.iter().filter(|step| step.loads == Some(Way::Capsule)) {
+            if self.loaded.contains(&step.migration) {
+                continue;
+            }
+            match self.kept[&step.migration].source(store)? {
+                Ok(text) => sources.push((step.migration.clone(), text)),
+                Err(reason) => {
+                    self.distrust(&step.migration, reason);
+                    is_usable = false;
+                }
+            }
+        }
+        if sources.is_empty() {
+            return Ok(is_usable);
+        }
+        let failed = runner.load(&sources).map_err(EngineError::project)?;
+        self.loaded.extend(sources.into_iter().map(|(migration, _)| migration));
+        for (migration, reason) in failed {
+            self.loaded.remove(&migration);
+            is_usable = false;
+            if let Some(means) = self.means.get_mut(&migration) {
+                means.source = Err(reason);
+            }
+        }
+        Ok(is_usable)
+    }
+
+    fn distrust(&mut self, migration: &MigrationId, reason: String) {
+        if let Some(means) = self.means.get_mut(migration) {
+            means.distrust = Some(reason);
+        }
+    }
+
+    /// Says which release brought a migration that cannot be undone here.
+    fn name_releases(&self, store: &mut Store<'_>, plan: &mut Plan) -> Result<(), EngineError> {
+        for blocker in &mut plan.blockers {
+            let (Blocker::MissingFile { migration, release, .. }
+            | Blocker::NotThatWay { migration, release, .. }) = blocker
+            else {
+                continue;
+            };
+            for stored in self.releases.iter().rev() {
+                let set = releases::readable_set(store, stored, self.rows)?;
+                if set.is_some_and(|set| set.contains(migration)) {
+                    *release = Some(stored.release.label());
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Why the steps that Django does are not done by recorded SQL.
+    pub(super) fn without_sql(&self, plan: &Plan) -> Vec<(MigrationId, String)> {
+        let steps = plan.steps.iter().filter(|step| step.way.needs_python());
+        steps.map(|step| (step.migration.clone(), self.why_not_sql(&step.migration))).collect()
+    }
+
+    fn why_not_sql(&self, migration: &MigrationId) -> String {
+        match self.means.get(migration) {
+            None => "nothing is kept of it".to_owned(),
+            Some(Means { sql: Err(reason), .. }) => reason.clone(),
+            Some(_) if !self.wishes.ways.contains(&Way::Sql) => "another way was asked for".to_owned(),
+            Some(_) if !self.wishes.verify => "its result would not be checked".to_owned(),
+            Some(_) => "its result cannot be checked".to_owned(),
+        }
+    }
+}
