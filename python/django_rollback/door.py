@@ -15,10 +15,12 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import CommandError
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
 
 from . import conf
 from .runner import Runner
+from .scratch import CannotCopy, Scratch
 from .signals import Signals
 
 LOCK_SUFFIX = ".rollback-lock"
@@ -50,6 +52,7 @@ class Door:
         self.report: list[str] = []
         self.failure: BaseException | None = None
         self.signals = Signals()
+        self._scratch: Scratch | None = None
         self.is_terminal = all(is_terminal(stream) for stream in (sys.stdin, sys.stdout, sys.stderr))
 
     def connect(self, alias: str | None) -> Connection:
@@ -76,6 +79,24 @@ class Door:
 
     def runner(self, connection: Connection) -> Runner:
         return Runner(connection.django, self)
+
+    def scratch(self, alias: str | None) -> Connection:
+        """A connection to a scratch copy of the database, until ``end_scratch``."""
+        connection = self.connect(alias)
+        scratch = Scratch(connection.django)
+        try:
+            scratch.make()
+        except (CannotCopy, CommandError, DatabaseError) as error:
+            reason = str(error).strip().partition("\n")[0]
+            hint = "the role must be allowed to create databases, and this code must be the current release's"
+            raise Refusal(f"cannot make a scratch copy of {connection.name}: {reason}", hint) from error
+        self._scratch = scratch
+        return Connection(connection.django, self.signals)
+
+    def end_scratch(self) -> None:
+        if self._scratch is not None:
+            self._scratch.remove()
+            self._scratch = None
 
     def out(self, text: str) -> None:
         self.report.append(text)

@@ -213,7 +213,7 @@ def _undone(run: _Run, connection: Any) -> list[str]:
     for operation, before, after in reversed(run.steps):
         with _unchanged(operation):
             if isinstance(operation, RenameContentType):
-                _rename_content_type(operation, editor, after)
+                _rename_content_type(operation, run.key[0], editor, after)
             elif not isinstance(operation, RunPython):
                 editor.catalogue.sql_of_project += _schema_statements(operation)
                 operation.database_backwards(run.key[0], editor, after, before)
@@ -237,10 +237,10 @@ def _unchanged(operation: Any) -> Iterator[None]:
         raise
 
 
-def _rename_content_type(operation: RenameContentType, editor: Any, state: Any) -> None:
+def _rename_content_type(operation: RenameContentType, app_label: str, editor: Any, state: Any) -> None:
     """What its reverse does: nothing, where the old name is taken."""
-    model = state.apps.get_model("contenttypes", "ContentType")
-    if router.allow_migrate_model(editor.connection.alias, model):
+    model, alias = state.apps.get_model("contenttypes", "ContentType"), editor.connection.alias
+    if router.allow_migrate(alias, app_label, **operation.hints) and router.allow_migrate_model(alias, model):
         table = editor.quote_name(model._meta.db_table)
         old, new = ([operation.app_label, name] for name in (operation.old_model, operation.new_model))
         taken = f"SELECT 1 FROM {table} WHERE app_label = %s AND model = %s"

@@ -19,6 +19,7 @@ from django.apps import apps
 from django.core.management.sql import emit_post_migrate_signal, emit_pre_migrate_signal
 from django.db import DatabaseError, IntegrityError, transaction
 from django.db.migrations import RunSQL
+from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.migration import Migration
 from django.db.migrations.state import ModelState
@@ -169,6 +170,12 @@ class Runner:
                 # The check at the editor's end stumbles over the transaction that the first failure broke.
                 raise error.__context__ from None
             raise
+
+    @interruptible
+    def apply(self, app: str, name: str) -> None:
+        """Applies one migration again, as ``migrate`` does it: for a rehearsal."""
+        executor = MigrationExecutor(self.connection)
+        executor.migrate(None, plan=[(executor.loader.graph.nodes[app, name], False)])
 
     @interruptible
     def finish(self) -> list[str]:

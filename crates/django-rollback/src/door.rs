@@ -97,6 +97,15 @@ impl Door for NativeDoor {
         Ok(Session { database, runner: None })
     }
 
+    fn scratch(&mut self, _: &DatabaseChoice) -> Result<Session, CliError> {
+        Err(CliError::other(
+            "a rehearsal applies migrations again, which only Django can",
+            Some("use `manage.py rollback rehearse`".to_owned()),
+        ))
+    }
+
+    fn end_scratch(&mut self) {}
+
     fn repository(&self, path: &Path) -> Result<Option<Box<dyn Repository>>, RepositoryError> {
         let found = rollback_git::discover(path)?;
         Ok(found.map(|repository| Box::new(repository) as Box<dyn Repository>))

@@ -101,6 +101,11 @@ pub(crate) enum Command {
     /// It checks what it was made for, undoes every migration by its recorded SQL, keeps our books, and checks the
     /// result, in one transaction.
     Sql(TargetArguments),
+    /// Try going back on a scratch copy: down and up again, the schema compared after each step.
+    ///
+    /// SQLite: a copy of the file. PostgreSQL: a new database, built by `migrate` without rows. The result is written
+    /// into history; `--require-rehearsal` asks for it.
+    Rehearse(PlanArguments),
     /// Tell whether the database is ahead of this code: then an old image has been started on a newer database.
     Guard(GuardArguments),
     /// Print the key for what is kept for a way back, for a process that has no SECRET_KEY. Keep it secret.
@@ -237,6 +242,9 @@ pub(crate) struct WayArguments {
     /// source.
     #[arg(long, value_enum, value_name = "WAY")]
     pub(crate) way: Option<WayChoice>,
+    /// Refuse a plan that was never rehearsed.
+    #[arg(long)]
+    pub(crate) require_rehearsal: bool,
     /// Do not use recorded SQL: it did not lead where it should.
     #[arg(long, hide = true, conflicts_with = "way")]
     pub(crate) without_sql: bool,
@@ -267,7 +275,9 @@ impl WayArguments {
     /// The same as words, for the other door.
     pub(crate) fn words(&self) -> Vec<String> {
         let way = self.way.map(|way| format!("--way={}", way.way().as_str()));
-        way.into_iter().chain(self.without_sql.then(|| "--without-sql".to_owned())).collect()
+        let flags = [(self.without_sql, "--without-sql"), (self.require_rehearsal, "--require-rehearsal")];
+        let flags = flags.into_iter().filter(|(set, _)| *set).map(|(_, flag)| flag.to_owned());
+        way.into_iter().chain(flags).collect()
     }
 }
 

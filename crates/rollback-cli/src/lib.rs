@@ -31,6 +31,12 @@ pub trait Door {
     /// Connects to the database that the user chose, or to the default one.
     fn connect(&mut self, choice: &DatabaseChoice) -> Result<Session, CliError>;
 
+    /// Makes a scratch copy of the database that the user chose, and connects to it instead.
+    fn scratch(&mut self, choice: &DatabaseChoice) -> Result<Session, CliError>;
+
+    /// Removes the scratch copy; the next connection is to the database itself.
+    fn end_scratch(&mut self);
+
     /// Opens the git repository at `path` or the nearest one above it.
     fn repository(&self, path: &Path) -> Result<Option<Box<dyn Repository>>, RepositoryError>;
 

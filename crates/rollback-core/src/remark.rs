@@ -65,6 +65,11 @@ pub enum Blocker {
         /// The first thing that does not fit.
         reason: String,
     },
+    /// The plan was never rehearsed, and the user wants only those that were.
+    NotRehearsed {
+        /// Label of the release to go back to.
+        target: String,
+    },
     /// Undoing needs Python, and this door has found no project.
     NeedsPython {
         /// The migrations, each with why its recorded SQL does not do, as the end of a sentence that begins with "it".
@@ -162,6 +167,7 @@ impl Blocker {
             Self::UncertainRelease { .. } => "uncertain-release",
             Self::NeedsPython { .. } => "needs-python",
             Self::NotThatWay { .. } => "not-that-way",
+            Self::NotRehearsed { .. } => "not-rehearsed",
             Self::Untrusted { .. } => "untrusted",
             Self::RefusesTransaction { .. } => "refuses-transaction",
             Self::ReadOnly { .. } => "read-only",
@@ -190,6 +196,9 @@ impl Blocker {
                      INSTALLED_APPS"
                 ),
             },
+            Self::NotRehearsed { .. } => "`manage.py rollback rehearse` does it on a scratch copy, with the code of the \
+                 current release; or leave `--require-rehearsal` out"
+                .to_owned(),
             Self::NotThatWay { release, .. } => match release {
                 Some(release) => {
                     format!("leave `--way` out, or run this from the image or checkout of {release}")
@@ -252,6 +261,9 @@ impl fmt::Display for Blocker {
                     f,
                     "{migration} must be undone, its file is not here, and of its archived source: {reason}"
                 )
+            }
+            Self::NotRehearsed { target } => {
+                write!(f, "going back to {target} in this way was never rehearsed")
             }
             Self::NotThatWay { migration, way, reason, .. } => {
                 write!(f, "{migration} cannot be undone by the way `{}`: {reason}", way.as_str())

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rollback_core::plan::Means;
+use rollback_core::plan::{Means, Way};
 use rollback_core::{AppliedSet, Capsule, MigrationFacts, MigrationId, Recording, Reverse};
 use serde::Deserialize;
 
@@ -271,6 +271,14 @@ impl Kept {
             Some(Reverse::Recorded { .. }) => Ok(()),
         };
         Means { sql, source, distrust: self.distrust.clone(), release: None }
+    }
+
+    /// Content address of what a step by this way is done with.
+    pub(crate) fn content(&self, way: Way) -> &str {
+        match (&self.reverse, way) {
+            (Some(Reverse::Recorded { hash, .. }), Way::Sql) => hash,
+            _ => self.facts.source.as_deref().unwrap_or_default(),
+        }
     }
 
     /// Its recorded SQL, or why it cannot be used.

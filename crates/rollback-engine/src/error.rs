@@ -86,6 +86,14 @@ pub enum EngineError {
     /// The git repository cannot be read.
     #[error(transparent)]
     Repository(#[from] RepositoryError),
+    /// A step failed on the scratch copy.
+    #[error("the rehearsal failed at {step}: {reason}")]
+    Rehearsal {
+        /// The step.
+        step: String,
+        /// Why.
+        reason: String,
+    },
     /// Whether the database is ahead cannot be told: nobody here knows what the code has.
     #[error(
         "commit {commit} was never saved here, and no Django is here that could tell which migrations its code has"
@@ -322,6 +330,9 @@ impl EngineError {
             }
             Self::Select(error) => return select_hint(error),
             Self::Source(error) => return error.hint(),
+            Self::Rehearsal { .. } => {
+                "the database itself was not touched; a rollback would fail there as well"
+            }
             Self::CodeUnknown { .. } => {
                 "use `manage.py rollback guard`, which sees the migration files, or name a saved commit with `--release`"
             }

@@ -201,6 +201,9 @@ pub trait Runner {
     /// Undoes one migration. Its row stays: the engine removes it.
     fn undo(&mut self, step: &Step) -> Result<(), RunnerError>;
 
+    /// Applies one migration again and records it, in a transaction of its own: for a rehearsal.
+    fn apply(&mut self, migration: &MigrationId) -> Result<(), RunnerError>;
+
     /// Sends `post_migrate`. What its receivers could not do comes back as sentences: by then the migrations are
     /// undone, and a receiver is no reason to keep the database at the newer release.
     fn finish(&mut self) -> Result<Vec<String>, RunnerError>;

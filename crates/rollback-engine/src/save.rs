@@ -264,6 +264,7 @@ fn operation(request: &SaveRequest<'_>, tags: &[String], known: &[StoredRelease]
         verified: None,
         lost_rows: None,
         token: None,
+        plan: None,
         user: request.actor.user.clone(),
         host: request.actor.host.clone(),
         version: VERSION.to_owned(),

@@ -61,7 +61,7 @@ pub struct Operation {
     /// The version of this document.
     #[serde(default = "operation_format")]
     pub format: u32,
-    /// `save`, `rollback`, or `hand-over`: one door has asked the other to go back.
+    /// `save`, `rollback`, `rehearsal`, or `hand-over`: one door has asked the other to go back.
     pub kind: String,
     /// `done`, `running`, `failed` (nothing was changed), `interrupted` (its process ended, and nothing was changed),
     /// `stopped` (some steps are permanent) or `aborted` (stopped, and left there).
@@ -98,6 +98,9 @@ pub struct Operation {
     /// How many rows and values were there to be lost when it began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost_rows: Option<i64>,
+    /// For a rehearsal, the hash of the plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<String>,
     /// A number that names the operation in messages between doors.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
@@ -311,6 +314,13 @@ impl<'d> Store<'d> {
         let last = "outcome = $1 AND id = (SELECT max(id) FROM django_rollback_operation WHERE kind = $2)";
         let found = self.operations_where(last, &[text("stopped"), text("rollback")])?;
         Ok(found.into_iter().next())
+    }
+
+    /// Whether a rehearsal of the plan with this hash went well, and none of it badly since.
+    pub fn has_rehearsal(&mut self, plan: &str) -> Result<bool> {
+        let found = self.operations_where("kind = $1 ORDER BY id DESC", &[text("rehearsal")])?;
+        let last = found.iter().find(|recorded| recorded.operation.plan.as_deref() == Some(plan));
+        Ok(last.is_some_and(|recorded| recorded.operation.outcome == "done"))
     }
 
     /// One operation.

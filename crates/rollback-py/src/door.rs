@@ -44,6 +44,18 @@ impl DjangoDoor {
         Ok(Self { python: door.clone().unbind(), environment })
     }
 
+    /// The connection that this method of the Python object opens, with an executor.
+    fn session(&self, method: &str, choice: &DatabaseChoice) -> Result<Session, CliError> {
+        Python::attach(|py| {
+            let door = self.python.bind(py);
+            let connection =
+                door.call_method1(method, (&choice.name,)).map_err(|error| refused(py, &error))?;
+            let opened = DjangoConnection::new(&connection).map_err(|error| refused(py, &error))?;
+            let runner = door.call_method1("runner", (&connection,)).map_err(|error| refused(py, &error))?;
+            Ok(Session { database: Box::new(opened), runner: Some(Box::new(DjangoRunner::new(runner))) })
+        })
+    }
+
     pub(crate) fn console(&self) -> DjangoConsole {
         DjangoConsole { python: Python::attach(|py| self.python.clone_ref(py)) }
     }
@@ -65,14 +77,16 @@ impl Door for DjangoDoor {
                 "name an alias with `--database`",
             ));
         }
-        Python::attach(|py| {
-            let door = self.python.bind(py);
-            let connection =
-                door.call_method1("connect", (&choice.name,)).map_err(|error| refused(py, &error))?;
-            let opened = DjangoConnection::new(&connection).map_err(|error| refused(py, &error))?;
-            let runner = door.call_method1("runner", (&connection,)).map_err(|error| refused(py, &error))?;
-            Ok(Session { database: Box::new(opened), runner: Some(Box::new(DjangoRunner::new(runner))) })
-        })
+        self.session("connect", choice)
+    }
+
+    fn scratch(&mut self, choice: &DatabaseChoice) -> Result<Session, CliError> {
+        self.session("scratch", choice)
+    }
+
+    fn end_scratch(&mut self) {
+        // A copy that cannot be removed is left behind: the outcome of the rehearsal is what counts.
+        let _ = Python::attach(|py| self.python.bind(py).call_method0("end_scratch").map(|_| ()));
     }
 
     fn repository(&self, path: &Path) -> Result<Option<Box<dyn Repository>>, RepositoryError> {

@@ -62,6 +62,10 @@ impl Runner for DjangoRunner {
         self.call(|runner| runner.call_method1("undo", key(&step.migration)).map(|_| ()))
     }
 
+    fn apply(&mut self, migration: &MigrationId) -> Result<(), RunnerError> {
+        self.call(|runner| runner.call_method1("apply", key(migration)).map(|_| ()))
+    }
+
     fn finish(&mut self) -> Result<Vec<String>, RunnerError> {
         self.call(|runner| runner.call_method0("finish")?.extract())
     }

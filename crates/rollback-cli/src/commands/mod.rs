@@ -6,6 +6,7 @@ mod history;
 mod list;
 mod plan;
 mod progress;
+mod rehearse;
 mod rollback;
 mod save;
 mod show;
@@ -56,6 +57,7 @@ pub(crate) fn run(mut context: Context<'_>, command: Command) -> Result<i32, Cli
             return rollback::handed_over(&mut context, &arguments);
         }
         Command::Sql(arguments) => sql::run(&mut context, &arguments),
+        Command::Rehearse(arguments) => rehearse::run(&mut context, &arguments),
         Command::Guard(arguments) => return guard::run(&mut context, &arguments),
         Command::Key => key(&mut context),
         Command::Status => status::run(&mut context),
@@ -117,9 +119,12 @@ impl<'a> Context<'a> {
         Ok(Self { door, console, common, environment, path })
     }
 
+    fn database_choice(&self) -> DatabaseChoice {
+        DatabaseChoice { name: self.common.database.clone(), file: self.common.database_file.clone() }
+    }
+
     fn connect(&mut self) -> Result<Session, CliError> {
-        let choice =
-            DatabaseChoice { name: self.common.database.clone(), file: self.common.database_file.clone() };
+        let choice = self.database_choice();
         let mut session = self.door.connect(&choice)?;
         for operation in open::settle(session.database.as_mut(), &self.actor())? {
             self.say(Level::Warning, &settled(&operation));

@@ -36,7 +36,9 @@ pub(crate) fn prepare(
     verify: bool,
 ) -> Result<Prepared, CliError> {
     let target = context.target(target)?;
-    let wishes = Wishes { ways: &context.ways(way)?, keys: &context.keys()?, verify };
+    let ways = context.ways(way)?;
+    let wishes =
+        Wishes { ways: &ways, keys: &context.keys()?, verify, require_rehearsal: way.require_rehearsal };
     Ok(rollback::prepare(session.database.as_mut(), &target, session.runner.as_deref_mut(), &wishes)?)
 }
 

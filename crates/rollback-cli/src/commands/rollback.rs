@@ -197,7 +197,7 @@ fn by_django(
     error: EngineError,
 ) -> Result<i32, CliError> {
     let Attempt { prepared, arguments, refuses_loss } = *attempt;
-    let way = WayArguments { way: None, without_sql: true };
+    let way = WayArguments { without_sql: true, ..arguments.way.clone() };
     let is_possible = session.runner.is_some() || context.door.has_project(&context.path);
     if arguments.way.way.is_some() || !is_possible {
         return Err(error.into());
@@ -331,6 +331,10 @@ impl Runner for NoRunner {
     }
 
     fn undo(&mut self, _: &Step) -> Result<(), RunnerError> {
+        no_django()
+    }
+
+    fn apply(&mut self, _: &MigrationId) -> Result<(), RunnerError> {
         no_django()
     }
 

@@ -10,7 +10,7 @@ use crate::{ExitCode, document};
 
 pub(crate) fn run(context: &mut Context<'_>, arguments: &TargetArguments) -> Result<ExitCode, CliError> {
     let mut session = context.connect()?;
-    let way = WayArguments { way: Some(WayChoice::Sql), without_sql: false };
+    let way = WayArguments { way: Some(WayChoice::Sql), ..WayArguments::default() };
     let prepared = plan::prepare(context, &mut session, arguments, &way, true)?;
     prepared.check_verifiable()?;
     if !prepared.plan.blockers.is_empty() {

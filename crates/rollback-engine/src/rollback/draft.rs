@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rollback_core::plan::{self, Blocker, Means, Plan, Situation, Way};
+use rollback_core::plan::{self, Blocker, Means, Plan, Situation, Warning, Way};
 use rollback_core::{AppliedRow, AppliedSet, MigrationFacts, MigrationId, ProjectFacts, Recording};
 
 use super::Wishes;
@@ -16,7 +16,8 @@ pub(super) struct Draft<'d> {
     /// The releases from the newest to the target.
     releases: &'d [StoredRelease],
     rows: &'d [AppliedRow],
-    project: Option<&'d ProjectFacts>,
+    /// What the project's files say; none where there is no project, or where nobody had to ask yet.
+    pub(super) project: Option<ProjectFacts>,
     wishes: &'d Wishes<'d>,
     pub(super) kept: BTreeMap<MigrationId, Kept>,
     means: BTreeMap<MigrationId, Means>,
@@ -30,14 +31,13 @@ impl<'d> Draft<'d> {
         store: &mut Store<'_>,
         releases: &'d [StoredRelease],
         rows: &'d [AppliedRow],
-        project: Option<&'d ProjectFacts>,
         wishes: &'d Wishes<'d>,
     ) -> Result<Self, EngineError> {
         let kept = capsules::kept(store, wishes.keys, releases.first())?;
         let (dialect, has_key) = (store.dialect(), !wishes.keys.is_empty());
         let means = kept.iter().map(|(id, kept)| (id.clone(), kept.means(dialect, has_key))).collect();
         let (recordings, loaded) = (BTreeMap::new(), BTreeSet::new());
-        Ok(Self { releases, rows, project, wishes, kept, means, recordings, loaded })
+        Ok(Self { releases, rows, project: None, wishes, kept, means, recordings, loaded })
     }
 
     /// The plan, with everything at hand that it takes out of the database.
@@ -46,8 +46,24 @@ impl<'d> Draft<'d> {
         store: &mut Store<'_>,
         mut runner: Option<&mut (dyn Runner + 'static)>,
     ) -> Result<(Plan, AppliedSet), EngineError> {
+        if self.wishes.ways.first() == Some(&Way::Sql) || runner.is_none() {
+            let (plan, target) = self.plan_with(store, None)?;
+            if runner.is_none() || is_done_by_sql(&plan) {
+                return Ok((plan, target));
+            }
+        }
+        self.project =
+            runner.as_mut().map(|runner| runner.facts()).transpose().map_err(EngineError::project)?;
+        self.plan_with(store, runner)
+    }
+
+    fn plan_with(
+        &mut self,
+        store: &mut Store<'_>,
+        mut runner: Option<&mut (dyn Runner + 'static)>,
+    ) -> Result<(Plan, AppliedSet), EngineError> {
         let target = &self.releases[self.releases.len() - 1];
-        let target = match releases::applied_at(store, target, self.rows, self.project)? {
+        let target = match releases::applied_at(store, target, self.rows, self.project.as_ref())? {
             Ok(target) => target,
             Err(uncertain) => {
                 let blockers = vec![Blocker::UncertainRelease { reason: uncertain.to_string() }];
@@ -71,7 +87,7 @@ impl<'d> Draft<'d> {
         plan::plan(&Situation {
             now: self.rows,
             target,
-            on_disk: self.project,
+            on_disk: self.project.as_ref(),
             remembered,
             means: &self.means,
             ways: self.wishes.ways,
@@ -166,6 +182,15 @@ impl<'d> Draft<'d> {
         Ok(())
     }
 
+    /// A hash of the steps and of what they are done with.
+    pub(super) fn digest(&self, plan: &Plan) -> String {
+        let line = |step: &plan::Step| {
+            let with = self.kept.get(&step.migration).map(|kept| kept.content(step.way)).unwrap_or_default();
+            format!("{} {} {with}", step.migration, step.way.as_str())
+        };
+        rollback_core::stored::hash(&plan.steps.iter().map(line).collect::<Vec<_>>().join("\n"))
+    }
+
     /// Why the steps that Django does are not done by recorded SQL.
     pub(super) fn without_sql(&self, plan: &Plan) -> Vec<(MigrationId, String)> {
         let steps = plan.steps.iter().filter(|step| step.way.needs_python());
@@ -181,4 +206,10 @@ impl<'d> Draft<'d> {
             Some(_) => "its result cannot be checked".to_owned(),
         }
     }
+}
+
+/// Whether nobody has to be asked about files: nothing is in the way, nothing is a guess, and Django does no step.
+fn is_done_by_sql(plan: &Plan) -> bool {
+    let is_guess = |warning: &Warning| matches!(warning, Warning::OrderUnknown { .. });
+    plan.blockers.is_empty() && !plan.needs_python() && !plan.warnings.iter().any(is_guess)
 }

@@ -4,6 +4,7 @@ mod draft;
 mod execute;
 pub mod open;
 mod recorded;
+mod rehearse;
 mod script;
 mod survey;
 mod verify;
@@ -12,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rollback_core::effect::Drop;
-use rollback_core::plan::{Plan, Warning, Way};
+use rollback_core::plan::{Blocker, Plan, Warning, Way};
 use rollback_core::{
     AppliedRow, AppliedSet, CommitId, Effects, MigrationFacts, MigrationId, MovedTag, Recording, Release,
     Target, select,
@@ -21,6 +22,7 @@ use rollback_core::{
 use self::draft::Draft;
 pub use self::execute::{Order, execute};
 use self::open::Unfinished;
+pub use self::rehearse::{Rehearsed, keep_rehearsal, rehearse};
 pub use self::script::script;
 use self::verify::Expected;
 use crate::error::EngineError;
@@ -58,6 +60,8 @@ pub struct Prepared {
     expected: Expected,
     /// The SQL of the steps that have it recorded, checked.
     recordings: BTreeMap<MigrationId, Recording>,
+    /// A hash of the steps and of what they are done with: it names the plan in a rehearsal.
+    digest: String,
     /// The tables that the steps name; none where they may change any.
     names: Option<BTreeSet<String>>,
     /// What is known of migrations, from files and from capsules.
@@ -75,6 +79,8 @@ pub struct Wishes<'a> {
     pub keys: &'a Keyring,
     /// Whether the schema at the end has to be the target's.
     pub verify: bool,
+    /// Whether a plan that was never rehearsed is to be refused.
+    pub require_rehearsal: bool,
 }
 
 /// Data that a step drops.
@@ -154,14 +160,14 @@ pub struct RolledBack {
 /// Makes the plan back to the release that `target` names, and looks at the database for what speaks against it.
 /// Nothing is written, and no lock is taken.
 ///
-/// `runner` is asked for the project's files; without it the plan rests on what the database keeps.
+/// Where recorded SQL does everything, the plan rests on what the database keeps, and is the same through both doors.
+/// Where it does not, `runner` is asked for the project's files, which takes as long as loading them.
 pub fn prepare(
     database: &mut dyn Database,
     target: &Target,
     mut runner: Option<&mut (dyn Runner + 'static)>,
     wishes: &Wishes<'_>,
 ) -> Result<Prepared, EngineError> {
-    let project = runner.as_mut().map(|runner| runner.facts()).transpose().map_err(EngineError::project)?;
     let mut store = Store::open(database)?;
     let stored = store.releases()?;
     let known: Vec<Release> = stored.iter().map(|stored| stored.release.clone()).collect();
@@ -169,12 +175,16 @@ pub fn prepare(
     let place = known.iter().position(|release| release.id == to.id).unwrap_or_default();
     let rows = store.applied_rows()?;
     let releases = stored[..=place].to_vec();
-    let mut draft = Draft::new(&mut store, &releases, &rows, project.as_ref(), wishes)?;
+    let mut draft = Draft::new(&mut store, &releases, &rows, wishes)?;
     let (mut plan, target_set) = draft.plan(&mut store, runner.as_deref_mut())?;
     let not_saved = not_saved(&mut store, &stored[0], &rows)?;
     plan.warnings.splice(0..0, moved.as_ref().map(moved_tag).into_iter().chain(not_saved));
     let without_sql = draft.without_sql(&plan);
-    let Draft { kept, recordings, .. } = draft;
+    let draft_digest = draft.digest(&plan);
+    if wishes.require_rehearsal && plan.undoes() && !store.has_rehearsal(&draft_digest)? {
+        plan.blockers.push(Blocker::NotRehearsed { target: to.label() });
+    }
+    let Draft { kept, recordings, project, .. } = draft;
     let remembered = kept.into_values().map(|kept| kept.facts);
     let facts = project.map_or_else(Vec::new, |project| project.migrations).into_iter().chain(remembered);
     let mut prepared = Prepared {
@@ -191,6 +201,7 @@ pub fn prepare(
         tables: Vec::new(),
         expected: Expected::default(),
         recordings,
+        digest: draft_digest,
         names: None,
         facts: facts.collect(),
         without_sql,
@@ -297,6 +308,7 @@ fn operation(prepared: &Prepared, actor: &Actor) -> Operation {
         verified: None,
         lost_rows: Some(prepared.lost_rows()).filter(|rows| *rows > 0),
         token: None,
+        plan: None,
         user: actor.user.clone(),
         host: actor.host.clone(),
         version: VERSION.to_owned(),
