@@ -57,6 +57,7 @@ wheel: $(VENV)/.tools ## the wheel, optimised, in dist/: extension module, Djang
 bench: .venv-bench/.installed ## compare with the original 0.4.0 (ORIGINAL=path of its checkout), and measure what safety costs
 	.venv-bench/bin/python bench/bench.py $(BENCH)
 	.venv-bench/bin/python bench/safety.py
+	.venv-bench/bin/python bench/ways.py
 
 clean: ## remove what the targets made
 	rm -rf $(VENV) .venvs .venv-* .installed dist target

@@ -16,12 +16,13 @@ from textwrap import indent
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from harness.database import Database
-from harness.project import DEFAULT_APPS, Project
+from harness.project import DEFAULT_APPS, DJANGOS_WAY, Project
 
 SEED = 20261122
 APPS_IN_TEN = 10
 NEW_PER_APP = 2
 ROWS_PER_DATA_MIGRATION = 5
+DATA_SHARE = 0.15
 USER = "settings.AUTH_USER_MODEL"
 
 MODEL_NAMES = ["Item", "Order", "Note", "Batch", "Label", "Entry", "Event", "Group", "Offer", "Quote", "Route", "Shift"]
@@ -106,9 +107,10 @@ class Migration:
 class App:
     """One app, which grows by a migration at a time."""
 
-    def __init__(self, label: str, random: Random) -> None:
+    def __init__(self, label: str, random: Random, data_share: float) -> None:
         self.label = label
         self.random = random
+        self.data_share = data_share
         self.models: list[Model] = []
         self.migrations: list[Migration] = []
         self._numbers = 0
@@ -122,7 +124,7 @@ class App:
         if not previous:
             self._create_model(migration)
             self._create_model(migration)
-        elif self.random.random() < 0.15:
+        elif self.random.random() < self.data_share:
             self._change_data(migration)
         else:
             for _ in range(self.random.choice([1, 1, 2, 3])):
@@ -286,16 +288,21 @@ def generate(
     seed: int = SEED,
     base_apps: Iterable[str] = DEFAULT_APPS,
     python: str | Path = sys.executable,
+    data_share: float = DATA_SHARE,
+    ways: Iterable[str] = DJANGOS_WAY,
 ) -> Project:
-    """Write and commit the project with its releases `base`, `ten` and `all`, and leave it at the last."""
+    """Write and commit the project with its releases `base`, `ten` and `all`, and leave it at the last.
+
+    `data_share` is how many of the migrations change data, which no recorded SQL takes back.
+    """
     random = Random(seed)
-    grown = [App(f"app_{number:03}", random) for number in range(1, apps + 1)]
+    grown = [App(f"app_{number:03}", random, data_share) for number in range(1, apps + 1)]
     totals = [migrations // apps + (number < migrations % apps) for number in range(apps)]
     final = dict(zip(grown, totals, strict=True))
     bases = {app: total - NEW_PER_APP for app, total in final.items()}
     ten = {app: final[app] for app in grown[:APPS_IN_TEN]}
 
-    project = Project(root, database=database, apps=[*base_apps, *(app.label for app in grown)], python=python)
+    project = Project(root, database=database, apps=[*base_apps, *(app.label for app in grown)], python=python, ways=ways)
     for release, goals in {"base": bases, "ten": ten, "all": final}.items():
         project.commit(_grow(grown, goals), tag=release)
     return project
