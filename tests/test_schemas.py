@@ -842,7 +842,6 @@ UNSEEN = {
 
 
 @ON_POSTGRESQL
-@pytest.mark.xfail(strict=True, reason="only triggers of tables are read, and not whether they are on")
 @pytest.mark.parametrize("case", UNSEEN)
 def test_drift_of_triggers(project: Project, case: str) -> None:
     """Rows are not what they would be, so it matters."""

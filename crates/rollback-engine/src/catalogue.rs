@@ -89,8 +89,9 @@ JOIN relations ON indrelid = relations.oid
 JOIN pg_class index ON index.oid = indexrelid
 WHERE NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = indexrelid AND contype IN ('p', 'u', 'x'))
 UNION ALL
-SELECT 'trigger', relname, tgname, pg_get_triggerdef(pg_trigger.oid)
-FROM pg_trigger JOIN tables ON tgrelid = tables.oid
+SELECT 'trigger', relname, tgname, concat_ws(' ', pg_get_triggerdef(pg_trigger.oid),
+    'enabled ' || nullif(tgenabled::text, 'O'))
+FROM pg_trigger JOIN relations ON tgrelid = relations.oid
 WHERE NOT tgisinternal
 UNION ALL
 SELECT 'sequence', coalesce(tables.relname, sequence.relname), sequence.relname, concat_ws(' ',
