@@ -84,9 +84,26 @@ class Cluster:
         """Drop the database `name` if it is there, whoever is connected to it."""
         self.database("postgres").execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
+    def become_standby(self) -> None:
+        """Restart as a replica, which only reads: it waits for a primary that never comes."""
+        self._end_server()
+        signal_file = self._data / "standby.signal"
+        signal_file.touch()
+        self._give_away(signal_file)
+        self._start()
+
+    def add_tablespace(self, name: str, folder: Path) -> None:
+        """A place for databases in another folder, which becomes the server's."""
+        self._give_away(folder)
+        self.database("postgres").execute(f"CREATE TABLESPACE {name} LOCATION '{folder}'")
+
     def stop(self) -> None:
         """Stop the server and remove its directory; doing it twice does no harm."""
         atexit.unregister(self.stop)
+        self._end_server()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _end_server(self) -> None:
         if self._server is not None:
             self._server.send_signal(signal.SIGINT)
             try:
@@ -95,7 +112,6 @@ class Cluster:
                 self._server.send_signal(signal.SIGQUIT)
                 self._server.wait()
             self._server = None
-        shutil.rmtree(self.directory, ignore_errors=True)
 
     def _reachable(self, programs: Path) -> Path:
         """The programs themselves, or a copy of the package's where the owner of the server could not read them."""

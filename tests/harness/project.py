@@ -82,6 +82,8 @@ class CommandFailed(AssertionError):
 class Project:
     """A Django project at the top of a git repository of its own."""
 
+    secret = "for throw-away projects only"
+
     def __init__(
         self,
         root: Path,
