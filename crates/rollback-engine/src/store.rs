@@ -408,10 +408,17 @@ impl<'d> Store<'d> {
     /// Looks at the application's tables without waiting long behind whoever alters them. What is seen while somebody
     /// else is at work is worth nothing: then they are named, or the look is said to be stale.
     pub fn look<T>(&mut self, look: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        if self.database.dialect() == Dialect::Sqlite {
-            return look(self);
-        }
         let before = self.applied_rows()?;
+        if self.database.dialect() == Dialect::Sqlite {
+            return match look(self) {
+                Err(EngineError::Database { error, .. })
+                    if !error.is_interruption() && self.applied_rows()? != before =>
+                {
+                    Err(EngineError::Stale)
+                }
+                seen => seen,
+            };
+        }
         self.begin(Purpose::Records)?;
         let minded = lock::mind_manners(self.database, &Claim::to_look());
         let seen = self.checked(minded).and_then(|()| look(self));
