@@ -9,6 +9,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import subprocess
 import time
 from collections import Counter
@@ -29,6 +30,7 @@ from two_releases import APPS, V1
 
 SEED = int(os.environ.get("DJANGO_ROLLBACK_TEST_SEED", "20261122"))
 KILLS, CUTS, ROUNDS, CONTENDERS = 25, 60, 8, 4
+REFUSED = ("lock", "stale", "changed", "already", "is running")
 BACK = ["rollback", "-t", "v1", "--accept-data-loss"]
 # A foreign key that is checked at the end, a table that SQLite makes anew, names that change, and rows.
 V2 = {
@@ -237,3 +239,76 @@ def contend(shop: Shop, vendor: str, bouncer: PgBouncer | None) -> None:
             )
             assert code == 0 or (code == 1 and refused), out
         assert shop.check(database, vendor) == "v1"
+
+
+# Signals
+
+
+SLOW = {
+    "sqlite": "CREATE TABLE slow AS WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) "
+    "SELECT max(i) AS i FROM n",
+    "postgresql": "SELECT pg_sleep(300)",
+}
+
+
+def slow(vendor: str) -> dict[str, str]:
+    """A migration whose undoing takes for ever."""
+    return {
+        "shop/migrations/0004_slow.py": f"""
+            from django.db import migrations
+
+            class Migration(migrations.Migration):
+                dependencies = [("shop", "0003_names")]
+                operations = [migrations.RunSQL("SELECT 1", {SLOW[vendor]!r})]
+        """,
+    }
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("vendor", ["sqlite", "postgresql"])
+def test_a_signal_stops_a_statement(shop: Shop, vendor: str, number: int) -> None:
+    """The statement is cancelled, everything is taken back, and history says that it was interrupted."""
+    with shop.copy(vendor) as database:
+        shop.project.use(database)
+        shop.project.checkout("v2")
+        shop.project.git("checkout", "--quiet", "-B", f"slow-{vendor}-{number}")
+        shop.project.commit(slow(vendor))
+        shop.project.manage("migrate", "--verbosity=0")
+        shop.project.manage("save_migrations_state")
+        before = state(database)
+        process = shop.start(database)
+        wait_until_running(shop, database)
+        time.sleep(0.3)
+        process.send_signal(number)
+        out, _ = process.communicate(timeout=60)
+        assert process.returncode == 128 + number, out
+        assert "nothing was changed" in out
+        assert state(database) == before
+        operations = json.loads(shop.back(database, "history", "--format", "json")[1].splitlines()[-1])["operations"]
+        assert (operations[0]["kind"], operations[0]["outcome"]) == ("rollback", "interrupted")
+
+
+def test_a_signal_ends_the_waiting_for_others(shop: Shop) -> None:
+    """Between two tries there is nothing to take back."""
+    with shop.copy("postgresql") as database, database.connect() as reader:
+        before = state(database)
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM shop_tag")
+        process = shop.start(database)
+        wait_until_running(shop, database)
+        time.sleep(1)
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=60)
+        reader.execute("ROLLBACK")
+        assert process.returncode == 130, out
+        assert state(database) == before
+
+
+def wait_until_running(shop: Shop, database: Database) -> None:
+    """Until history says that the rollback is on its way."""
+    running = "SELECT count(*) FROM django_rollback_operation WHERE outcome = 'running'"
+    for _ in range(600):
+        if database.execute(running) != [(0,)]:
+            return
+        time.sleep(0.05)
+    raise AssertionError("the rollback never began")

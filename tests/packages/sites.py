@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.database import Database
-from harness.project import Project
+from harness.project import DJANGOS_WAY, Project
 from packages.environments import Environment
 
 HERE = Path(__file__).resolve().parent
@@ -59,9 +60,9 @@ class Site:
     own_apps: dict[str, str] = field(default_factory=dict)
     """Folder in the project → folder inside the environment's site-packages."""
 
-    def create(self, root: Path, database: Database) -> Project:
+    def create(self, root: Path, database: Database, ways: Iterable[str] = DJANGOS_WAY) -> Project:
         """A project for this site at `root`."""
-        project = Project(root, database=database, python=self.environment.python())
+        project = Project(root, database=database, python=self.environment.python(), ways=ways)
         project.install_apps(self.apps, extra=COMMON_SETTINGS + self.settings)
         project.write({"explicit_migrate.py": (HERE / "explicit_migrate.py").read_text()})
         for name, source in self.own_apps.items():

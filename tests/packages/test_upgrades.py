@@ -7,14 +7,15 @@ old code's own opinion of it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
 from harness.postgres import Cluster
-from harness.project import Project
+from harness.project import DJANGOS_WAY, Project
 from packages import sites
 from packages.journeys import Databases, Key, Snapshot, blocked, commit_of
 from packages.known import forgiven, go_back
@@ -51,12 +52,12 @@ def databases(request: pytest.FixtureRequest, tmp_path: Path) -> Databases:
 class Deploys:
     """A database that the old code has migrated and saved, and then the new code."""
 
-    def __init__(self, upgrade: Upgrade, databases: Databases, folder: Path) -> None:
+    def __init__(self, upgrade: Upgrade, databases: Databases, folder: Path, ways: Iterable[str] = DJANGOS_WAY) -> None:
         self.database = databases.create()
-        self.old: Project = upgrade.old.create(folder / "old", self.database)
+        self.old: Project = upgrade.old.create(folder / "old", self.database, ways)
         self._deploy(self.old, OLD)
         self.fresh = Snapshot.of(self.database)
-        self.new: Project = upgrade.new.create(folder / "new", self.database)
+        self.new: Project = upgrade.new.create(folder / "new", self.database, ways)
         self._deploy(self.new, NEW)
 
     def plan(self) -> dict[str, Any]:
@@ -96,6 +97,32 @@ def test_an_upgrade_is_taken_back(name: str, databases: Databases, tmp_path: Pat
     deploys.new.use(deploys.database)
     deploys.new.manage(*MIGRATE)
     same(forgiven(Snapshot.of(deploys.database).schema), forgiven(top.schema))
+
+
+@pytest.mark.parametrize("way", ["usual", "capsule"])
+@pytest.mark.parametrize("name", UPGRADES)
+def test_an_upgrade_is_taken_back_from_the_old_environment(
+    name: str, way: str, databases: Databases, tmp_path: Path
+) -> None:
+    """Its code lacks the newer migrations. What they need and it has not is named, and then nothing is touched."""
+    deploys = Deploys(UPGRADES[name], databases, tmp_path, ways=() if way == "usual" else (way,))
+    untouched = everything_in(deploys.database)
+    command = ("rollback_migrations", "-c", OLD)
+    plan = json.loads(deploys.old.manage(*command, "--fake", "--format", "json", check=False).stdout)
+    ways = Counter(step["way"] for step in plan["steps"])
+    print(f"{name}, {way}: {dict(ways)}, {len(plan['blockers'])} blockers")
+    if plan["blockers"]:
+        assert {each["kind"] for each in plan["blockers"]} <= {"missing-file", "not-that-way"}
+        assert all(NEW[:7] in each["hint"] for each in plan["blockers"]), plan["blockers"]
+        assert deploys.old.manage(*command, check=False).returncode == 1
+        same(everything_in(deploys.database), untouched)
+        go_back(deploys.new, OLD)
+    else:
+        go_back(deploys.old, OLD)
+    found = Snapshot.of(deploys.database)
+    same(forgiven(found.schema), forgiven(deploys.fresh.schema))
+    same(folded(deploys.new, found), folded(deploys.new, deploys.fresh))
+    deploys.old.manage("migrate", "--check", "--skip-checks")
 
 
 def test_an_upgrade_that_cannot_be_taken_back_is_refused(databases: Databases, tmp_path: Path) -> None:

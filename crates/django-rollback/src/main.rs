@@ -2,15 +2,18 @@
 
 mod door;
 mod project;
+mod signals;
 
 use std::io::{self, IsTerminal, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rollback_cli::console::{Console, Level, Stream};
+use rollback_native::interrupt;
 
 fn main() {
     let arguments: Vec<String> =
         std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    signals::watch();
     let mut door = door::NativeDoor::new();
     let ended = rollback_cli::run(&mut door, &mut Terminal, &arguments);
     if let Some(error) = ended.error {
@@ -52,13 +55,19 @@ impl Console for Terminal {
     fn ask(&mut self, question: &str) -> Result<Option<String>, i32> {
         let mut answer = String::new();
         let _ = write!(io::stderr(), "{question}").and_then(|()| io::stderr().flush());
-        let read = io::stdin().read_line(&mut answer);
+        let read = signals::while_nothing_is_under_way(|| io::stdin().read_line(&mut answer));
         Ok(read.is_ok_and(|length| length > 0).then_some(answer))
     }
 
-    /// A signal ends the process, as nothing here handles it: between two tries there is nothing to take back.
     fn pause(&mut self, length: Duration) -> Result<(), i32> {
-        std::thread::sleep(length);
+        const STEP: Duration = Duration::from_millis(20);
+        let begun = Instant::now();
+        while let Some(left) = length.checked_sub(begun.elapsed()) {
+            std::thread::sleep(left.min(STEP));
+            if let Some(signal) = interrupt::requested() {
+                return Err(signal);
+            }
+        }
         Ok(())
     }
 }

@@ -4,6 +4,7 @@
 //! and in which order, is the engine's affair; this crate is never linked into the extension module, where
 //! Django's own connection is used.
 
+pub mod interrupt;
 mod postgres;
 mod sqlite;
 mod tls;
@@ -18,12 +19,14 @@ pub use crate::url::{
 
 use rollback_engine::ports::{Database, DatabaseError};
 
+use crate::interrupt::Interruptible;
+
 /// Opens the database that a URL names.
 ///
 /// A SQLite file is never created, and every failure to get a connection is `Unreachable`.
 pub fn connect(url: &DatabaseUrl) -> Result<Box<dyn Database>, DatabaseError> {
     match url {
-        DatabaseUrl::Sqlite { path } => Ok(Box::new(SqliteDatabase::open(path)?)),
-        DatabaseUrl::Postgres(url) => Ok(Box::new(PostgresDatabase::connect(url)?)),
+        DatabaseUrl::Sqlite { path } => Ok(Box::new(Interruptible::new(SqliteDatabase::open(path)?))),
+        DatabaseUrl::Postgres(url) => Ok(Box::new(Interruptible::new(PostgresDatabase::connect(url)?))),
     }
 }

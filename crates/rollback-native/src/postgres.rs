@@ -9,6 +9,8 @@ mod values;
 use postgres::Client;
 use rollback_engine::ports::{Database, DatabaseError, DatabaseErrorKind, Dialect, Purpose, Row, Value};
 
+use crate::interrupt::{Cancel, Canceller};
+use crate::tls;
 use crate::url::PostgresUrl;
 
 /// A connection to a PostgreSQL server.
@@ -34,6 +36,16 @@ impl PostgresDatabase {
     /// `ROLLBACK`, and the driver would not say so.
     fn check_not_aborted(&mut self) -> Result<(), DatabaseError> {
         self.batch("SELECT 1")
+    }
+}
+
+impl Cancel for PostgresDatabase {
+    fn canceller(&self) -> Option<Canceller> {
+        let (token, connector) = (self.client.cancel_token(), tls::connector(&self.url.tls).ok()?);
+        Some(Box::new(move || {
+            // A request that does not arrive leaves the statement to its end: the signal is seen after it.
+            let _ = token.cancel_query(connector.clone());
+        }))
     }
 }
 

@@ -10,6 +10,8 @@ use rollback_engine::ports::{Database, DatabaseError, DatabaseErrorKind, Dialect
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Error, OpenFlags, Statement};
 
+use crate::interrupt::{Cancel, Canceller};
+
 /// How long to wait for another process's lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -63,6 +65,13 @@ impl SqliteDatabase {
     /// SQLite may have ended the transaction itself, as it does when the disk is full.
     fn roll_back(&self) -> Result<(), DatabaseError> {
         if self.connection.is_autocommit() { Ok(()) } else { self.batch("ROLLBACK") }
+    }
+}
+
+impl Cancel for SqliteDatabase {
+    fn canceller(&self) -> Option<Canceller> {
+        let handle = self.connection.get_interrupt_handle();
+        Some(Box::new(move || handle.interrupt()))
     }
 }
 
