@@ -187,6 +187,41 @@ MUTANTS = [
         "let _ = now;",
         "tests/test_live.py -k may_look",
     ),
+    Mutant(
+        "a capsule needs no signature",
+        f"{ENGINE}/signature.rs",
+        'let Some(found) = found else { return Some("it is not signed") };',
+        "let Some(found) = found else { return None };",
+        "tests/test_hostile.py",
+    ),
+    Mutant(
+        "a wrong signature will do",
+        f"{ENGINE}/signature.rs",
+        "match mac(&key.bytes, &parts(key, signed)).verify_slice(&code) {",
+        "match Ok::<(), hmac::digest::MacError>(drop((code, signed))) {",
+        "tests/test_hostile.py",
+    ),
+    Mutant(
+        "an older capsule may take the place of a newer one",
+        f"{ENGINE}/capsules.rs",
+        "for (migration, digest) in manifest.digests() {",
+        "for (migration, digest) in BTreeMap::<MigrationId, &str>::from_iter(manifest.digests().into_iter().take(0)) {",
+        "tests/test_hostile.py",
+    ),
+    Mutant(
+        "archived texts are not held against their hashes",
+        f"{ENGINE}/archive.rs",
+        "if text.len() > LONGEST || stored::hash(&text) != packed.hash {",
+        "if text.len() > LONGEST {",
+        "tests/test_hostile.py",
+    ),
+    Mutant(
+        "recorded SQL runs without proof",
+        f"{CORE}/plan.rs",
+        "(self.situation.is_guarded || is_asked_for)",
+        "(self.situation.own_app.len() > 1 || is_asked_for)",
+        "rust:rollback-core",
+    ),
 ]
 
 

@@ -504,10 +504,11 @@ mod tests {
         /// What is kept of migrations: `a.2:sql+source a.3:source a.4:bad`.
         kept: &'a str,
         ways: &'a [Way],
+        unguarded: bool,
     }
 
     const FILES: Case<'static> =
-        Case { now: "", target: "", files: "", remembered: "", kept: "", ways: WAYS };
+        Case { now: "", target: "", files: "", remembered: "", kept: "", ways: WAYS, unguarded: false };
 
     fn means(text: &str) -> BTreeMap<MigrationId, Means> {
         let one = |word: &str| {
@@ -534,7 +535,7 @@ mod tests {
             remembered: &migrations(case.remembered),
             means: &means(case.kept),
             ways: case.ways,
-            is_guarded: true,
+            is_guarded: !case.unguarded,
             own_app: "django_rollback",
         })
     }
@@ -763,6 +764,15 @@ mod tests {
         let old_image = Case { files: "a.1", remembered: "a.2 < a.1\na.3 < a.2", ..case };
         check(&old_image, "ca.3 sa.2");
         check(&Case { kept: "a.2:sql a.3:sql", ..old_image }, "sa.3 sa.2");
+    }
+
+    #[test]
+    fn recorded_sql_is_the_choice_only_where_its_result_is_checked() {
+        let files = "a.1\na.2 < a.1";
+        let kept = "a.2:sql";
+        let case = Case { now: "a.1 a.2", target: "a.1", files, kept, unguarded: true, ..FILES };
+        check(&case, "-a.2");
+        check(&Case { ways: &[Way::Sql], ..case }, "sa.2");
     }
 
     #[test]

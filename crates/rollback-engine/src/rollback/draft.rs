@@ -19,6 +19,8 @@ pub(super) struct Draft<'d> {
     /// What the project's files say; none where there is no project, or where nobody had to ask yet.
     pub(super) project: Option<ProjectFacts>,
     wishes: &'d Wishes<'d>,
+    /// The ways that may be taken.
+    ways: &'d [Way],
     pub(super) kept: BTreeMap<MigrationId, Kept>,
     means: BTreeMap<MigrationId, Means>,
     pub(super) recordings: BTreeMap<MigrationId, Recording>,
@@ -37,7 +39,7 @@ impl<'d> Draft<'d> {
         let (dialect, has_key) = (store.dialect(), !wishes.keys.is_empty());
         let means = kept.iter().map(|(id, kept)| (id.clone(), kept.means(dialect, has_key))).collect();
         let (recordings, loaded) = (BTreeMap::new(), BTreeSet::new());
-        Ok(Self { releases, rows, project: None, wishes, kept, means, recordings, loaded })
+        Ok(Self { releases, rows, project: None, wishes, ways: wishes.ways, kept, means, recordings, loaded })
     }
 
     /// The plan, with everything at hand that it takes out of the database.
@@ -46,7 +48,7 @@ impl<'d> Draft<'d> {
         store: &mut Store<'_>,
         mut runner: Option<&mut (dyn Runner + 'static)>,
     ) -> Result<(Plan, AppliedSet), EngineError> {
-        if self.wishes.ways.first() == Some(&Way::Sql) || runner.is_none() {
+        if self.ways.first() == Some(&Way::Sql) || runner.is_none() {
             let (plan, target) = self.plan_with(store, None)?;
             if runner.is_none() || is_done_by_sql(&plan) {
                 return Ok((plan, target));
@@ -54,7 +56,15 @@ impl<'d> Draft<'d> {
         }
         self.project =
             runner.as_mut().map(|runner| runner.facts()).transpose().map_err(EngineError::project)?;
-        self.plan_with(store, runner)
+        let (plan, target) = self.plan_with(store, runner.as_deref_mut())?;
+        let lacks_file = |blocker: &Blocker| matches!(blocker, Blocker::MissingFile { .. });
+        if self.wishes.verify || !self.ways.contains(&Way::Sql) || !plan.blockers.iter().any(lacks_file) {
+            return Ok((plan, target));
+        }
+        // The user does without the check of the result, and there is nothing but recorded SQL.
+        self.ways = &[Way::Sql];
+        let (by_sql, target) = self.plan_with(store, runner)?;
+        Ok((if by_sql.blockers.is_empty() { by_sql } else { plan }, target))
     }
 
     fn plan_with(
@@ -90,7 +100,7 @@ impl<'d> Draft<'d> {
             on_disk: self.project.as_ref(),
             remembered,
             means: &self.means,
-            ways: self.wishes.ways,
+            ways: self.ways,
             is_guarded: self.wishes.verify && has_schema,
             own_app: APP_LABEL,
         })
