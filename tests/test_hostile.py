@@ -237,14 +237,12 @@ def test_the_alarm_works(shop: Shop, image: str, vendor: str) -> None:
 # What is not held off yet.
 
 
-@pytest.mark.xfail(reason="what a row says is believed before its signature is: a step can be left out by it")
 @pytest.mark.parametrize("image", ["old", "new"])
 def test_facts_that_nobody_has_signed(shop: Shop, image: str) -> None:
     """The plan is the same, or has a blocker."""
     check(shop.attack("sqlite", image, count=100, kinds=["facts"]))
 
 
-@pytest.mark.xfail(reason="`guard` believes it as well")
 def test_a_guard_that_is_told_something_nobody_has_signed(shop: Shop) -> None:
     """It goes on noticing that the database is ahead."""
     database = shop.database("sqlite", "guarded")
@@ -256,7 +254,6 @@ def test_a_guard_that_is_told_something_nobody_has_signed(shop: Shop) -> None:
     assert shop.old.manage("rollback", "guard", check=False).returncode == 1
 
 
-@pytest.mark.xfail(reason="what replaces what is followed by recursion: the stack overflows")
 @pytest.mark.parametrize("words", ["plan -t v2", "guard --release {v1}"])
 def test_a_chain_that_nobody_has_signed(shop: Shop, words: str) -> None:
     """Of 30,000 migrations that replace one another: no row makes a program fall over."""

@@ -249,7 +249,6 @@ def test_what_is_not_here(site: Site, story: str) -> None:
     site.assert_back(trip, "v2")
 
 
-@pytest.mark.xfail(reason="the parts of a squash that is kept are looked for alone")
 def test_a_squash_of_what_was_never_here(site: Site) -> None:
     """The older code knows neither the squash nor its parts; what is kept of the squash takes it back."""
     trip = site.anew("v5", code="v4")
@@ -258,7 +257,6 @@ def test_a_squash_of_what_was_never_here(site: Site) -> None:
     site.assert_back(trip, "v4")
 
 
-@pytest.mark.xfail(reason="what the file says of itself counts also where it is not used")
 @pytest.mark.parametrize("way", ["", "capsule"])
 def test_a_file_that_was_edited(site: Site, way: str) -> None:
     """Where recorded SQL or the archived source takes it back, it does not matter what the file says by now."""

@@ -295,12 +295,6 @@ DAMAGES = {
         ["save", "--release", UNSAVED],
         "row 1 of django_rollback_appsstate in {database} is damaged: in the column commit, the commit is empty",
     ),
-    "capsule": Damage(
-        "UPDATE django_rollback_capsule SET body = '{{}}' WHERE name = '0002_price'",
-        ["rollback"],
-        "the capsule of shop.0002_price in {database} is damaged: in the column body, missing field `id` at line 1 "
-        "column 2",
-    ),
     "no django_migrations": Damage(
         "DROP TABLE django_migrations",
         ["rollback"],

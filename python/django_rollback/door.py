@@ -46,7 +46,7 @@ class Door:
         self.commit_variables = list(options.COMMIT_VARIABLES)
         self.default_path = options.PATH and os.fspath(options.PATH)
         self.secrets = secrets()
-        self.ways = list(options.WAYS)
+        self.ways = ways(options)
         self.project = project_folder()
         self.level = logging.INFO
         self.report: list[str] = []
@@ -278,12 +278,18 @@ def describe(connection: Any) -> str:
     return f'the PostgreSQL database "{database["NAME"]}"{place}{port}'
 
 
+def ways(options: conf.Options) -> list[str]:
+    """The ways that may be taken; the binary's variable counts here as well, where it has handed a rollback over."""
+    given = os.environ.get("DJANGO_ROLLBACK_WAYS", "")
+    return given.split(",") if given else list(options.WAYS)
+
+
 def secrets() -> list[str]:
     """What the keys of signatures are made from: the first signs, the others verify what was signed before."""
-    try:
-        return [str(secret) for secret in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)]
-    except ImproperlyConfigured:  # no secret at all
-        return []
+    given = [line.strip() for line in os.environ.get("DJANGO_ROLLBACK_KEY", "").splitlines()]
+    with contextlib.suppress(ImproperlyConfigured):  # a project may have no secret at all
+        given += [str(secret) for secret in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)]
+    return [secret for secret in given if secret]
 
 
 def project_folder() -> str | None:

@@ -86,7 +86,7 @@ class _Reader:
     def _difference(self, before: Any, after: Any) -> Iterator[Effect]:
         for key in sorted(before.models.keys() | after.models.keys()):
             old, new = before.models.get(key), after.models.get(key)
-            if old is new or not self._has_table(new or old) or (old and new and _is_same(old, new)):
+            if old is new or (old and new and _is_same(old, new)) or not self._has_table(new or old):
                 continue
             if old is None:
                 yield from self._dropped(new, after)

@@ -99,7 +99,7 @@ class _Run:
         self.operations = list(migration.operations)
         self.state: Any = None
         """The state after the last operation, until the next migration begins."""
-        self._rows = {self.key, *migration.replaces}
+        self._rows: set[Key] = {self.key, *map(tuple, migration.replaces)}
         self._ran: list[Any] = []
         self._befores: list[Any] = []
         self._models: set[int] = set()
@@ -259,6 +259,9 @@ class _Collector:
 
     What it cannot know is noted and not raised, so that operations leave the models as they found them.
     """
+
+    # Django 6.1 follows the names of tables by itself; the catalogue follows them all, in every version.
+    collected_table_renames = property(lambda self: {}, lambda self, renames: None)
 
     def __init__(self, connection: Any):
         super().__init__(_Connection(connection), collect_sql=True)

@@ -124,8 +124,8 @@ def build(size: int, database: Database, folder: Path) -> World:
     capsules = []
     for app, name in squashes:
         replaces = [(app, f"{number:04}") for number in range(MIGRATIONS_OF_AN_APP)]
-        digest, body = stored({"id": (app, name), **facts, "replaces": replaces})
-        capsules.append((app, name, digest, 1, body, at))
+        digest, body = stored({"format": 2, "id": (app, name), **facts, "replaces": replaces, **NOT_RECORDED})
+        capsules.append((app, name, digest, 2, body, at))
     insert(database, "django_rollback_capsule", "app, name, digest, format, body, at", capsules)
     commits = [hashlib.sha1(str(number).encode()).hexdigest() for number in range(size)]
     releases = [
@@ -142,6 +142,7 @@ def build(size: int, database: Database, folder: Path) -> World:
     return World(size, database, project, commits, before)
 
 
+NOT_RECORDED = {"operations": [], "imports": [], "reverse": {"missing": {"reason": "it was never applied"}}}
 LINE = {
     "kind": "save",
     "outcome": "done",

@@ -186,8 +186,8 @@ impl<'a> Planner<'a> {
         let now_parts = squashes.fold(&now);
         let remove: BTreeSet<_> = now_parts.difference(&squashes.fold(&target)).cloned().collect();
         let files: BTreeSet<&MigrationId> = on_disk.iter().map(|fact| &fact.id).collect();
-        let facts = known_facts(situation, &squashes, &files);
         let changed = changed(on_disk, situation.remembered);
+        let facts = known_facts(situation, &squashes, &files, &changed);
         let split = squashes
             .iter()
             .filter(|squash| is_split(&squashes.parts(squash), &now_parts, &remove))
@@ -281,7 +281,7 @@ impl<'a> Planner<'a> {
             Way::Disk => {
                 self.situation.on_disk.is_none() || (self.has_file(id) && !self.changed.contains(id))
             }
-            Way::Capsule => self.situation.on_disk.is_some() && archived,
+            Way::Capsule => self.situation.on_disk.is_none() || archived,
             _ => false,
         };
         let ways = self.situation.ways;
@@ -481,13 +481,22 @@ fn known_facts<'a>(
     situation: &Situation<'a>,
     squashes: &Squashes,
     files: &BTreeSet<&MigrationId>,
+    changed: &BTreeSet<&MigrationId>,
 ) -> BTreeMap<&'a MigrationId, &'a MigrationFacts> {
     let Some(project) = situation.on_disk else {
         return situation.remembered.iter().map(|fact| (&fact.id, fact)).collect();
     };
-    let displaces = |fact: &MigrationFacts| squashes.rows(&fact.id).iter().any(|row| files.contains(row));
+    let displaces = |fact: &MigrationFacts| {
+        !changed.contains(&fact.id) && squashes.rows(&fact.id).iter().any(|row| files.contains(row))
+    };
     let remembered = situation.remembered.iter().filter(|fact| fact.replaces.is_empty() && !displaces(fact));
-    remembered.chain(&project.migrations).map(|fact| (&fact.id, fact)).collect()
+    // A file that was edited since says nothing of a migration that is undone by what was applied.
+    let is_used = |fact: &&MigrationFacts| {
+        let means = situation.means.get(&fact.id);
+        let is_archived = means.is_some_and(|means| means.source.is_ok() && means.distrust.is_none());
+        !(changed.contains(&fact.id) && is_archived && situation.ways.contains(&Way::Capsule))
+    };
+    remembered.chain(project.migrations.iter().filter(is_used)).map(|fact| (&fact.id, fact)).collect()
 }
 
 #[cfg(test)]

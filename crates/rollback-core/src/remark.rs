@@ -201,9 +201,9 @@ impl Blocker {
                 .to_owned(),
             Self::NotThatWay { release, .. } => match release {
                 Some(release) => {
-                    format!("leave `--way` out, or run this from the image or checkout of {release}")
+                    format!("allow another way, or run this from the image or checkout of {release}")
                 }
-                None => "leave `--way` out".to_owned(),
+                None => "allow another way: `rollback` takes the best one that there is".to_owned(),
             },
             Self::Untrusted { has_file: true, .. } => "find out who changed it; `--way disk` goes back by the files \
                  of the project alone. After a change of SECRET_KEY put the old one into SECRET_KEY_FALLBACKS"
@@ -366,6 +366,11 @@ pub enum Warning {
         /// The operation, as Django describes it.
         operation: String,
     },
+    /// The current release has no signed list of its capsules, and capsules are used.
+    Unlisted {
+        /// Label of the current release.
+        current: String,
+    },
     /// A migration is undone by a file that is not the one that was applied.
     ChangedFile {
         /// The migration.
@@ -389,6 +394,7 @@ impl Warning {
             Self::MayNotFit(_) => "may-not-fit",
             Self::Pooler => "pooler",
             Self::MayLose { .. } => "may-lose",
+            Self::Unlisted { .. } => "unlisted",
             Self::ChangedFile { .. } => "changed-file",
             Self::LossesUnknown => "losses-unknown",
         }
@@ -437,6 +443,11 @@ impl fmt::Display for Warning {
             Self::MayLose { migration, operation } => write!(
                 f,
                 "{operation} of {migration} runs SQL of its own that may remove data, which is not counted"
+            ),
+            Self::Unlisted { current } => write!(
+                f,
+                "the current release {current} has no signed list of what is kept for it, so an older row could stand \
+                 in the place of a newer one; a save with the key makes the list"
             ),
             Self::ChangedFile { migration } => write!(
                 f,

@@ -206,8 +206,28 @@ const REFUSED: &[&[&str]] = &[
 pub(crate) fn refuses_transaction(sql: &str) -> Option<String> {
     let words = words(sql);
     let mut statements = words.split(|word| word == ";");
-    let refused = statements.find(|statement| is_refused(statement))?;
+    let mut is_in_trigger = false;
+    let refused = statements.find(|statement| {
+        // The body of a trigger of SQLite has statements of its own, up to its END.
+        let was_in_trigger = is_in_trigger;
+        is_in_trigger = if is_in_trigger {
+            statement.first().is_some_and(|word| word != "end")
+        } else {
+            makes_trigger_with_body(statement)
+        };
+        !is_in_trigger && !was_in_trigger && is_refused(statement)
+    })?;
     Some(refused.iter().take(3).map(|word| word.to_uppercase()).collect::<Vec<_>>().join(" "))
+}
+
+fn makes_trigger_with_body(statement: &[String]) -> bool {
+    let mut words = statement
+        .iter()
+        .map(String::as_str)
+        .skip_while(|word| matches!(*word, "create" | "temp" | "temporary"));
+    statement.first().is_some_and(|word| word == "create")
+        && words.next() == Some("trigger")
+        && statement.iter().any(|word| word == "begin")
 }
 
 fn is_refused(statement: &[String]) -> bool {
@@ -246,6 +266,17 @@ fn is_index_statement(statement: &[String]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn the_body_of_a_trigger_ends_no_transaction() {
+        let trigger = "CREATE TRIGGER a AFTER INSERT ON b BEGIN UPDATE b SET c = 1; DELETE FROM d; END";
+        assert_eq!(refuses_transaction(trigger), None);
+        assert_eq!(refuses_transaction(&format!("{trigger}; END")).as_deref(), Some("END"));
+        assert_eq!(
+            refuses_transaction("CREATE TRIGGER a AFTER INSERT ON b EXECUTE FUNCTION f(); COMMIT").as_deref(),
+            Some("COMMIT")
+        );
+    }
+
     #[test]
     fn concurrent_indexes_become_plain_ones() {
         for (sql, plain) in [

@@ -57,13 +57,14 @@ impl Squashes {
     }
 
     fn walk(&self, id: &MigrationId, seen: &mut BTreeSet<MigrationId>, parts: &mut BTreeSet<MigrationId>) {
-        if !seen.insert(id.clone()) {
-            return;
-        }
-        match self.replaces.get(id) {
-            Some(replaced) => replaced.iter().for_each(|part| self.walk(part, seen, parts)),
-            None => {
-                parts.insert(id.clone());
+        let mut waiting = vec![id];
+        while let Some(id) = waiting.pop() {
+            if !seen.insert(id.clone()) {
+                continue;
+            }
+            match self.replaces.get(id) {
+                Some(replaced) => waiting.extend(replaced),
+                None => drop(parts.insert(id.clone())),
             }
         }
     }

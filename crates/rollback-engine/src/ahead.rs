@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use rollback_core::plan::{self, Situation, WAYS};
 use rollback_core::{AppliedRow, AppliedSet, CommitId, MigrationFacts, MigrationId, ProjectFacts, Release};
 
-use crate::capsules;
+use crate::capsules::{self, Kept};
 use crate::error::EngineError;
 use crate::ports::{Database, Runner};
 use crate::releases;
+use crate::signature::Keyring;
 use crate::store::{APP_LABEL, Store, StoredRelease};
 
 /// The database against the code.
@@ -30,13 +31,20 @@ pub fn ahead(
     database: &mut dyn Database,
     commit: Option<&CommitId>,
     runner: Option<&mut (dyn Runner + 'static)>,
+    keys: &Keyring,
 ) -> Result<Option<Ahead>, EngineError> {
     let project = runner.map(|runner| runner.facts()).transpose().map_err(EngineError::project)?;
     let mut store = Store::open(database)?;
     let stored = store.releases()?;
     let Some(current) = stored.first().map(|stored| stored.release.clone()) else { return Ok(None) };
-    let comparison =
-        Comparison { rows: store.applied_rows()?, remembered: capsules::facts(&mut store)?, project };
+    let comparison = Comparison {
+        rows: store.applied_rows()?,
+        remembered: capsules::kept(&mut store, keys, stored.first())?
+            .values()
+            .map(Kept::trusted_facts)
+            .collect(),
+        project,
+    };
     let saved = commit.and_then(|commit| stored.iter().position(|each| each.release.commit == *commit));
     let (place, migrations) = match (saved, &comparison.project) {
         (Some(place), project) => {

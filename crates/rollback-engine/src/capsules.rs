@@ -119,11 +119,26 @@ pub(crate) fn set_manifest(
     stored: &StoredRelease,
     applied: &AppliedSet,
 ) -> Result<(), EngineError> {
+    sign_again(store, keys)?;
     let Some(packed) = archive::pack(&manifest(store, applied)?.to_text()) else { return Ok(()) };
     store.put_archived(&packed)?;
     let identity = store.ensure_identity()?;
     let signature = keys.sign(&signed_release(&identity, stored, &packed.hash));
     store.set_manifest(stored.release.id, &packed.hash, signature.as_ref())
+}
+
+/// After a change of the key: what an older one vouches for gets a signature by the new one.
+fn sign_again(store: &mut Store<'_>, keys: &Keyring) -> Result<(), EngineError> {
+    let identity = store.ensure_identity()?;
+    for row in store.newest_capsules()? {
+        let signed = Signed::capsule(&identity, &row.migration, &row.stored.hash);
+        let is_older = !keys.is_current(row.signature.as_ref());
+        if is_older && keys.distrust(&signed, row.signature.as_ref()).is_none() {
+            let signature = keys.sign(&signed);
+            store.put_capsule(&CapsuleRow { signature, ..row })?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether a release has the manifest of now, under a signature of ours.
@@ -141,6 +156,7 @@ pub(crate) fn has_manifest(
     let Some(identity) = store.identity()? else { return Ok(false) };
     let signed = signed_release(&identity, stored, found);
     Ok(rollback_core::stored::hash(&now) == *found
+        && keys.is_current(stored.signature.as_ref())
         && keys.distrust(&signed, stored.signature.as_ref()).is_none())
 }
 
@@ -251,7 +267,16 @@ fn check(row: CapsuleRow, keys: &Keyring, identity: &str, wrong: Option<String>)
 }
 
 impl Kept {
-    /// What planning has to know of it.
+    /// What it says of the migration; nothing but its name where it is not to be trusted. Without a key nobody can tell,
+    /// and nothing that rests on it is carried out.
+    pub(crate) fn trusted_facts(&self) -> MigrationFacts {
+        match self.distrust {
+            None => self.facts.clone(),
+            Some(_) => MigrationFacts::new(self.facts.id.clone()),
+        }
+    }
+
+    /// What there is to undo the migration with.
     pub(crate) fn means(&self, dialect: Dialect, has_key: bool) -> Means {
         let no_key = || {
             "its signature cannot be checked: no key is here (DJANGO_ROLLBACK_KEY, `--key-file`)".to_owned()

@@ -25,6 +25,11 @@ impl Secret {
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
+
+    /// Whether it begins as an exported key and is none.
+    pub fn is_damaged_key(&self) -> bool {
+        self.0.strip_prefix(PREFIX).is_some_and(|key| from_hex(key).is_none())
+    }
 }
 
 impl fmt::Debug for Secret {
@@ -114,6 +119,11 @@ impl Keyring {
     /// The key that signs, as text for a process that has no secret; none where there is no key.
     pub fn export(&self) -> Option<String> {
         self.0.first().map(|key| format!("{PREFIX}{}", hex(&key.bytes)))
+    }
+
+    /// Whether a signature is by the key that signs now.
+    pub fn is_current(&self, signature: Option<&Signature>) -> bool {
+        self.0.first().map(|key| &key.id) == signature.map(|signature| &signature.key_id)
     }
 
     /// Signs; nothing where there is no key.

@@ -476,7 +476,18 @@ impl<'d> Store<'d> {
         self.checked(limited)
     }
 
-    /// Takes the locks on these tables, those that are there.
+    /// Those of these tables that are there.
+    pub fn existing(&mut self, tables: &[String]) -> Result<Vec<String>> {
+        if self.database.dialect() == Dialect::Sqlite || tables.is_empty() {
+            return Ok(tables.to_vec());
+        }
+        let sql = "SELECT name FROM regexp_split_to_table($1, E'\\n') AS name \
+                   WHERE to_regclass(quote_ident(name)) IS NOT NULL ORDER BY name";
+        let rows = self.query(sql, &[text(&tables.join("\n"))])?;
+        rows.into_iter().map(|row| self.reader(row, "the name of a table").text()).collect()
+    }
+
+    /// Takes the locks on these tables.
     pub fn lock_tables(&mut self, tables: &[String]) -> Result<()> {
         let locked = lock::lock_tables(self.database, tables);
         self.checked(locked)

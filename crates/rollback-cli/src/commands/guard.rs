@@ -22,7 +22,8 @@ pub(crate) fn run(context: &mut Context<'_>, arguments: &GuardArguments) -> Resu
         ))) if session.runner.is_some() && arguments.release.is_none() => None,
         Err(error) => return Err(error),
     };
-    let ahead = ahead::ahead(session.database.as_mut(), commit.as_ref(), session.runner.as_deref_mut())?;
+    let (database, runner) = (session.database.as_mut(), session.runner.as_deref_mut());
+    let ahead = ahead::ahead(database, commit.as_ref(), runner, &context.keys()?)?;
     drop(session);
     let Some(ahead) = ahead else {
         if context.is_json() {

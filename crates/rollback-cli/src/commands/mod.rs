@@ -246,7 +246,16 @@ impl<'a> Context<'a> {
             Some(file) => Some(read_key(&self.environment.working_directory.join(file))?),
             None => self.environment.variables.get(KEY_VARIABLE).cloned(),
         };
-        let given = given.map(Secret::new);
+        // Several, a line each: the first signs, the others verify what was signed before.
+        let given = given.unwrap_or_default();
+        let given: Vec<Secret> =
+            given.lines().map(str::trim).filter(|line| !line.is_empty()).map(Secret::new).collect();
+        if given.iter().any(Secret::is_damaged_key) {
+            return Err(CliError::usage(
+                "the key is cut or damaged",
+                "`manage.py rollback key` prints it: drk1_ and 64 hex digits",
+            ));
+        }
         Ok(Keyring::new(given.iter().chain(&self.environment.secrets)))
     }
 

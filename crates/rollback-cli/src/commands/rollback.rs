@@ -33,9 +33,10 @@ pub(crate) fn run(
     if !manners.no_verify {
         prepared.check_verifiable()?;
     }
-    let takes_writes =
-        !prepared.plan.blockers.iter().any(|blocker| matches!(blocker, Blocker::ReadOnly { .. }));
-    if let Some(migrations) = prepared.needs_python().filter(|_| session.runner.is_none() && takes_writes) {
+    let no_python_helps =
+        |blocker: &Blocker| matches!(blocker, Blocker::ReadOnly { .. } | Blocker::NotThatWay { .. });
+    let may_help = session.runner.is_none() && !prepared.plan.blockers.iter().any(no_python_helps);
+    if let Some(migrations) = prepared.needs_python().filter(|_| may_help) {
         if context.door.has_project(&context.path) {
             return hand_over(context, &mut session, &prepared, manners, arguments.fake);
         }

@@ -80,7 +80,7 @@ impl<'d> Draft<'d> {
                 return Ok((Plan { blockers, ..Plan::default() }, AppliedSet::default()));
             }
         };
-        let remembered: Vec<MigrationFacts> = self.kept.values().map(|kept| kept.facts.clone()).collect();
+        let remembered: Vec<MigrationFacts> = self.kept.values().map(Kept::trusted_facts).collect();
         let mut plan = self.plan_once(&target, &remembered);
         while !self.take_out(store, runner.as_deref_mut(), &plan)? {
             plan = self.plan_once(&target, &remembered);
@@ -210,6 +210,7 @@ impl<'d> Draft<'d> {
     fn why_not_sql(&self, migration: &MigrationId) -> String {
         match self.means.get(migration) {
             None => "nothing is kept of it".to_owned(),
+            Some(Means { distrust: Some(reason), .. }) => reason.clone(),
             Some(Means { sql: Err(reason), .. }) => reason.clone(),
             Some(_) if !self.wishes.ways.contains(&Way::Sql) => "another way was asked for".to_owned(),
             Some(_) if !self.wishes.verify => "its result would not be checked".to_owned(),

@@ -203,7 +203,13 @@ impl Execution<'_> {
 
     /// All locks before the first step; then nobody can write what was not counted.
     fn lock_tables(&mut self) -> Result<(), EngineError> {
-        self.store.lock_tables(&self.prepared.tables)?;
+        if self.prepared.plan.is_atomic() {
+            self.store.lock_tables(&self.prepared.tables)?;
+        } else {
+            // An earlier segment may have dropped or renamed some.
+            let left = self.store.existing(&self.prepared.tables)?;
+            self.store.lock_tables(&left)?;
+        }
         match self.manners.max_lost_rows {
             Some(limit) => refuse_losses(
                 super::survey::lost_rows_now(&mut self.store, &self.prepared.drops, limit)?,

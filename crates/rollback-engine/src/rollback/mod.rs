@@ -179,6 +179,10 @@ pub fn prepare(
     let (mut plan, target_set) = draft.plan(&mut store, runner.as_deref_mut())?;
     let not_saved = not_saved(&mut store, &stored[0], &rows)?;
     plan.warnings.splice(0..0, moved.as_ref().map(moved_tag).into_iter().chain(not_saved));
+    let uses_what_is_kept = plan.steps.iter().any(|step| matches!(step.way, Way::Sql | Way::Capsule));
+    if uses_what_is_kept && !wishes.keys.is_empty() && stored[0].signature.is_none() {
+        plan.warnings.push(Warning::Unlisted { current: known[0].label() });
+    }
     let without_sql = draft.without_sql(&plan);
     let draft_digest = draft.digest(&plan);
     if wishes.require_rehearsal && plan.undoes() && !store.has_rehearsal(&draft_digest)? {

@@ -28,7 +28,8 @@ pub fn script(
         return Err(EngineError::Blocked { blockers: prepared.plan.blockers.len() });
     }
     let token = Store::open(database)?.new_token()?;
-    let mut scribe = Scribe { dialect: database.dialect(), name: database.name(), text: String::new() };
+    let mut scribe =
+        Scribe { dialect: database.dialect(), name: database.name(), text: String::new(), flushes: false };
     scribe.heading(prepared);
     scribe.begin_script();
     scribe.check_state(prepared);
@@ -94,6 +95,8 @@ struct Scribe {
     dialect: Dialect,
     name: String,
     text: String,
+    /// Whether the statements of a check of constraints are on their way.
+    flushes: bool,
 }
 
 impl Scribe {
@@ -253,7 +256,10 @@ impl Scribe {
     /// Ends the script with this message unless the condition holds.
     fn check(&mut self, message: &str, condition: &str) {
         if self.is_postgres() {
-            let tag = "$django_rollback$";
+            let mut tag = "$django_rollback$".to_owned();
+            while condition.contains(&tag) {
+                tag.insert(tag.len() - 1, '_');
+            }
             self.statement(&format!(
                 "DO {tag} BEGIN IF NOT ({condition}) THEN RAISE EXCEPTION {}; END IF; END {tag}",
                 literal(message)
@@ -265,6 +271,17 @@ impl Scribe {
                 quoted(message)
             ));
             self.statement(&format!("INSERT INTO django_rollback_check SELECT {condition}"));
+        }
+    }
+
+    /// A program that stops at each error cannot go back to a savepoint: a block that catches the error does the same.
+    fn flush(&mut self, sql: &str) {
+        self.flushes = sql.starts_with("SAVEPOINT");
+        if self.flushes {
+            self.statement(
+                "DO $$ BEGIN SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED; \
+                 EXCEPTION WHEN integrity_constraint_violation THEN NULL; END $$",
+            );
         }
     }
 
@@ -345,6 +362,8 @@ impl Database for Scribe {
     fn run(&mut self, sql: &str) -> Result<(), DatabaseError> {
         match sql.strip_prefix(NOTE) {
             Some(text) if !text.contains('\n') => self.comment(text),
+            _ if sql.contains("SAVEPOINT flush_constraints") => self.flush(sql),
+            _ if self.flushes => {}
             _ => self.statement(sql),
         }
         Ok(())

@@ -103,7 +103,9 @@ impl Store<'_> {
 
     fn capsules_where(&mut self, condition: &str, params: &[Value]) -> Result<Vec<CapsuleRow>> {
         let sql = format!(
-            "SELECT app, name, digest, body, key_id, signature FROM django_rollback_capsule WHERE {condition}"
+            "SELECT app, name, digest, body, key_id, signature FROM django_rollback_capsule \
+             WHERE {condition} AND length(body) <= {}",
+            archive::LONGEST
         );
         let rows = self.query(&sql, params)?;
         let mut capsules = Vec::with_capacity(rows.len());
