@@ -8,7 +8,7 @@ CARGO_TARGET_DIR ?= target
 export CARGO_TARGET_DIR
 SOURCES := $(shell find crates python -type f -not -name '*.pyc') Cargo.toml Cargo.lock pyproject.toml
 
-.PHONY: help demo test test-rust test-python test-matrix lint fmt wheel bench test-faults test-mutants test-packages clean
+.PHONY: help demo test test-rust test-python test-matrix lint fmt wheel image bench test-faults test-mutants test-packages clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -53,6 +53,12 @@ fmt: $(VENV)/.tools ## format everything
 
 wheel: $(VENV)/.tools ## the wheel, optimised, in dist/: extension module, Django app and binary
 	tools/wheel release
+
+image: ## the binary and a Dockerfile for it, in dist/image: nothing is downloaded, and no image is built
+	cargo build --release --quiet --locked --package django-rollback
+	mkdir -p dist/image
+	cp $(CARGO_TARGET_DIR)/release/django-rollback deploy/image/Dockerfile dist/image/
+	@echo "docker build --tag django-rollback dist/image"
 
 bench: .venv-bench/.installed ## compare with the original 0.4.0 (ORIGINAL=path of its checkout), and measure what safety costs
 	.venv-bench/bin/python bench/bench.py $(BENCH)

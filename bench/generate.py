@@ -302,7 +302,9 @@ def generate(
     bases = {app: total - NEW_PER_APP for app, total in final.items()}
     ten = {app: final[app] for app in grown[:APPS_IN_TEN]}
 
-    project = Project(root, database=database, apps=[*base_apps, *(app.label for app in grown)], python=python, ways=ways)
+    project = Project(
+        root, database=database, apps=[*base_apps, *(app.label for app in grown)], python=python, ways=ways
+    )
     for release, goals in {"base": bases, "ten": ten, "all": final}.items():
         project.commit(_grow(grown, goals), tag=release)
     return project

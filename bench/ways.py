@@ -39,7 +39,7 @@ BACK = ("rollback_migrations", "-t", "base", "-v", "0")
 
 @dataclass(frozen=True)
 class Goal:
-    """What is measured, against what, and how it should come out: at least so much faster, or at most so much slower."""
+    """What is measured, against what, and how it should come out: so much faster, or at most so much slower."""
 
     title: str
     ours: str
@@ -105,7 +105,9 @@ def compare(folder: Path, vendor: str, new_store: Callable[[str], Store], origin
 def deployed(folder: Path, name: str, new_store: Callable[[str], Store], python: str, ways: tuple[str, ...]) -> Side:
     """A project whose database is at the release that touches 10 apps."""
     store = new_store(name)
-    project = generate(folder / name, store.database, apps=APPS, migrations=MIGRATIONS, python=python, data_share=0, ways=ways)
+    project = generate(
+        folder / name, store.database, apps=APPS, migrations=MIGRATIONS, python=python, data_share=0, ways=ways
+    )
     side = Side(name, project, store)
     side.prepare()
     project.checkout("ten")
