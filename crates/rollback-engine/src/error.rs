@@ -265,6 +265,7 @@ impl EngineError {
                 format!("after all steps django_migrations did not hold what the plan promised: {difference}")
             }
             Self::Interrupted { .. } => "interrupted".to_owned(),
+            Self::Failed { step, reason } => format!("{step}: {reason}"),
             other => other.to_string(),
         }
     }

@@ -1,5 +1,6 @@
 //! `guard`: is the database ahead of this code? And what to do then.
 
+use rollback_core::Release;
 use rollback_engine::EngineError;
 use rollback_engine::ahead::{self, Ahead};
 use rollback_engine::source::SourceError;
@@ -71,11 +72,11 @@ fn command(context: &Context<'_>, commit: &str) -> String {
 }
 
 fn describe(ahead: &Ahead, command: Option<&str>) -> String {
-    let by = match ahead.brought_by.last() {
-        None => "they were never saved with a release".to_owned(),
-        Some(first) => {
-            let saved_at = &first.saved_at;
-            format!("{} brought them, saved at {saved_at}", label(first))
+    let brought_by = |release: &Release| format!("{}, saved at {}", label(release), release.saved_at);
+    let by = match &ahead.brought_by[..] {
+        [] => "they were never saved with a release".to_owned(),
+        releases => {
+            format!("brought by {}", releases.iter().map(brought_by).collect::<Vec<_>>().join("; "))
         }
     };
     let way = match command {

@@ -4,6 +4,7 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 
+use rollback_core::effect::Drop;
 use rollback_core::plan::{Step, Way};
 use rollback_core::schema::SchemaObject;
 use rollback_core::{AppliedSet, Release};
@@ -15,7 +16,7 @@ use crate::catalogue;
 use crate::error::EngineError;
 use crate::lock::{self, quoted};
 use crate::ports::{Database, DatabaseError, DatabaseErrorKind, Dialect, Purpose, Row, Value};
-use crate::store::Store;
+use crate::store::{HandMade, Store};
 
 /// Writes the script of a plan that recorded SQL can do alone. `psql --single-transaction --file` and `sqlite3` run it;
 /// a check that fails ends it, and nothing is changed.
@@ -27,7 +28,9 @@ pub fn script(
     if !prepared.plan.blockers.is_empty() {
         return Err(EngineError::Blocked { blockers: prepared.plan.blockers.len() });
     }
-    let token = Store::open(database)?.new_token()?;
+    let mut real = Store::open(database)?;
+    let token = real.new_token()?;
+    let hand_made = made_again(&mut real, prepared)?;
     let mut scribe =
         Scribe { dialect: database.dialect(), name: database.name(), text: String::new(), flushes: false };
     scribe.heading(prepared);
@@ -37,6 +40,12 @@ pub fn script(
     let mut store = Store::over(&mut scribe);
     run_steps(&mut store, prepared)
         .map_err(|error| EngineError::Database { database: String::new(), error })?;
+    if !hand_made.is_empty() {
+        note(&mut store, "What somebody made by hand, and what goes with a table that is made anew.");
+    }
+    for statement in &hand_made {
+        store.run(statement).map_err(|error| EngineError::Database { database: String::new(), error })?;
+    }
     let mut operation = operation(prepared, actor);
     operation.outcome = "done".to_owned();
     operation.steps_done = operation.steps.len();
@@ -48,6 +57,39 @@ pub fn script(
     scribe.check_result(prepared);
     scribe.end_script();
     Ok(scribe.text)
+}
+
+/// On SQLite, the statements that make again what a table that is made anew loses: indexes and triggers of no migration,
+/// on tables and columns that stay.
+fn made_again(store: &mut Store<'_>, prepared: &Prepared) -> Result<Vec<String>, EngineError> {
+    if !prepared.expected.has_drift() {
+        return Ok(Vec::new());
+    }
+    let left = prepared.expected.at_the_end().unwrap_or_default();
+    let stays = |made: &HandMade| {
+        let names = |column: &String| made.sql.split(|c| !is_part_of_a_name(c)).any(|word| word == column);
+        let is_dropped = |drop: &Drop| drop.table == made.table && drop.column.as_ref().is_none_or(names);
+        left.iter().any(|object| object.kind == "table" && object.table == made.table)
+            && !prepared.drops.iter().any(is_dropped)
+    };
+    let mut made = store.indexes_and_triggers()?;
+    made.retain(|made| prepared.expected.is_drift(&made.kind, &made.table, &made.name) && stays(made));
+    Ok(made.iter().map(unless_it_is_there).collect())
+}
+
+fn is_part_of_a_name(character: char) -> bool {
+    character.is_alphanumeric() || character == '_'
+}
+
+fn unless_it_is_there(made: &HandMade) -> String {
+    let word = made.kind.to_uppercase();
+    match made.sql.to_uppercase().find(&format!("{word} ")) {
+        Some(place) => {
+            let (head, tail) = made.sql.split_at(place + word.len());
+            format!("{head} IF NOT EXISTS{tail}")
+        }
+        None => made.sql.clone(),
+    }
 }
 
 fn run_steps(store: &mut Store<'_>, prepared: &Prepared) -> Result<(), DatabaseError> {
