@@ -124,7 +124,7 @@ def test_silence_on_the_terminal_is_no_silence_in_the_log(project: Project) -> N
     """`-v 0` is for cron, `-l` for the record: the report is whole, and never an empty line."""
     result = project.manage("save_migrations_state", "-v", "0", "-l", "audit")
     ((_, _, message),) = records(project)
-    assert (result.stdout, "is saved already, with the same 5 migrations" in message) == ("", True), records(project)
+    assert (result.stdout, "is saved already, with the same 6 migrations" in message) == ("", True), records(project)
 
 
 def test_a_per_cent_sign_in_a_name_does_no_harm(project: Project) -> None:
@@ -325,7 +325,7 @@ def test_call_command_never_ends_the_process(project: Project, arguments: str) -
 def test_call_command_saves_and_rolls_back(on_each: Project, releases: TwoReleases) -> None:
     out, err, end = call(on_each, f'"save_migrations_state", release="{UNSAVED}", log_diff=True, log_full_data=True')
     assert (out.splitlines()[0], err, end) == (
-        "Saved release abababa with 5 migrations (commit from --release).",
+        "Saved release abababa with 6 migrations (commit from --release).",
         "",
         None,
     )
@@ -371,7 +371,7 @@ def test_setting_of_the_commit_variables(project: Project, tmp_path: Path) -> No
     configure(project, '{"COMMIT_VARIABLES": ["OUR_COMMIT"]}')
     variables = {"OUR_COMMIT": UNSAVED, "GITHUB_SHA": "cd" * 20}
     result = project.manage("save_migrations_state", "-p", str(tmp_path), env=variables)
-    assert result.stdout == "Saved release abababa with 5 migrations (commit from OUR_COMMIT).\n"
+    assert result.stdout == "Saved release abababa with 6 migrations (commit from OUR_COMMIT).\n"
 
 
 WRONG_SETTINGS = {
@@ -380,7 +380,7 @@ WRONG_SETTINGS = {
     '{"zzz": 1}': (
         "E002",
         "DJANGO_ROLLBACK has the unknown key 'zzz'.",
-        "Known keys: PATH, LOGGER, LOG_LEVEL, COMMIT_VARIABLES, DATA_LOSS.",
+        "Known keys: PATH, LOGGER, LOG_LEVEL, COMMIT_VARIABLES, DATA_LOSS, ON_AHEAD, WAYS.",
     ),
     '{"PATH": 3}': ("E003", "DJANGO_ROLLBACK['PATH'] must be a string that is not empty.", "It is 3."),
     '{"PATH": ""}': ("E003", "DJANGO_ROLLBACK['PATH'] must be a string that is not empty.", "It is ''."),

@@ -291,7 +291,7 @@ def test_document_of_a_save_with_the_talk_on_stderr(project: Project, door: str)
     result = run(project, door, "save", "--release", UNSAVED, "--format", "json", "--log-full-data", "--log-diff")
     saved = document(result)
     assert (saved["outcome"], saved["release"]["commit"], saved["migrations"]) == ("created", UNSAVED, 6)
-    assert (saved["commit_from"], len(saved["applied"]), saved["diff"]["added"]) == ("--release", 5, [])
+    assert (saved["commit_from"], len(saved["applied"]), saved["diff"]["added"]) == ("--release", 6, [])
     assert result.stderr == "Saved release abababa with 6 migrations (commit from --release).\n"
 
 
