@@ -95,7 +95,7 @@ fn put_recording(store: &mut Store<'_>, recording: &Recording) -> Result<Reverse
 
 /// The applied migrations of which nothing is kept.
 pub(crate) fn missing(store: &mut Store<'_>, applied: &AppliedSet) -> Result<AppliedSet, EngineError> {
-    let known: AppliedSet = store.newest_capsules()?.into_iter().map(|row| row.migration).collect();
+    let known: AppliedSet = store.newest_digests()?.into_keys().collect();
     Ok(applied.minus(&known).cloned().collect())
 }
 
@@ -108,8 +108,8 @@ pub(crate) fn facts(store: &mut Store<'_>) -> Result<Vec<MigrationFacts>, Engine
 
 /// Which capsules belong to a release that has these migrations.
 pub(crate) fn manifest(store: &mut Store<'_>, applied: &AppliedSet) -> Result<Manifest, EngineError> {
-    let rows = store.newest_capsules()?;
-    Ok(Manifest::of(rows.iter().filter(|row| applied.contains(&row.migration))))
+    let digests = store.newest_digests()?;
+    Ok(Manifest::of(digests.iter().filter(|(migration, _)| applied.contains(migration))))
 }
 
 /// Gives a release the manifest of now, signed.

@@ -234,10 +234,7 @@ impl<'d> Store<'d> {
         };
         let (schema, final_schema) = (row.optional_text()?, row.optional_text()?);
         let manifest = row.optional_text()?;
-        let signature = match (row.optional_text()?, row.optional_text()?) {
-            (Some(key_id), Some(code)) => Some(Signature { key_id, code }),
-            _ => None,
-        };
+        let signature = row.signature()?;
         Ok(StoredRelease { release, set, schema, final_schema, manifest, signature })
     }
 
@@ -748,6 +745,15 @@ impl Reader<'_> {
             Some(Value::Text(text)) => Ok(Some(text)),
             Some(Value::Int(_)) => Err(self.damaged("a number stands where a text belongs")),
         }
+    }
+
+    /// A signature, out of the columns `key_id` and `signature`.
+    fn signature(&mut self) -> Result<Option<Signature>> {
+        let columns = (self.optional_text()?, self.optional_text()?);
+        Ok(match columns {
+            (Some(key_id), Some(code)) => Some(Signature { key_id, code }),
+            _ => None,
+        })
     }
 
     fn json<T: for<'de> Deserialize<'de>>(&self, column: &str, text: &str) -> Result<T> {

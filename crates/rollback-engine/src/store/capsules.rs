@@ -32,13 +32,17 @@ pub struct Manifest {
 
 const MANIFEST_FORMAT: u32 = 1;
 
+/// Of each migration the row that was written last. Format 1 had no capsules.
+const NEWEST: &str =
+    "id IN (SELECT MAX(id) FROM django_rollback_capsule WHERE format > 1 GROUP BY app, name)";
+
 impl Manifest {
-    /// The manifest of these rows.
-    pub fn of<'r>(rows: impl IntoIterator<Item = &'r CapsuleRow>) -> Self {
-        let entry = |row: &CapsuleRow| {
-            (row.migration.app.clone(), row.migration.name.clone(), row.stored.hash.clone())
+    /// The manifest of these migrations, each with the content address of its capsule.
+    pub fn of<'r>(digests: impl IntoIterator<Item = (&'r MigrationId, &'r String)>) -> Self {
+        let entry = |(migration, digest): (&MigrationId, &String)| {
+            (migration.app.clone(), migration.name.clone(), digest.clone())
         };
-        let mut capsules: Vec<_> = rows.into_iter().map(entry).collect();
+        let mut capsules: Vec<_> = digests.into_iter().map(entry).collect();
         capsules.sort();
         Self { format: MANIFEST_FORMAT, capsules }
     }
@@ -90,10 +94,25 @@ impl Store<'_> {
 
     /// The newest capsule of each migration. Rows with a name that no migration can have are nobody's.
     pub fn newest_capsules(&mut self) -> Result<Vec<CapsuleRow>> {
-        self.capsules_where(
-            "id IN (SELECT MAX(id) FROM django_rollback_capsule WHERE format > 1 GROUP BY app, name)",
-            &[],
-        )
+        self.capsules_where(NEWEST, &[])
+    }
+
+    /// The content address of the newest capsule of each migration: what a save looks at, without the documents.
+    pub fn newest_digests(&mut self) -> Result<BTreeMap<MigrationId, String>> {
+        let sql = format!(
+            "SELECT app, name, digest FROM django_rollback_capsule WHERE {NEWEST} AND length(body) <= {}",
+            archive::LONGEST
+        );
+        let rows = self.query(&sql, &[])?;
+        let mut digests = BTreeMap::new();
+        for row in rows {
+            let mut row = self.reader(row, "a row of django_rollback_capsule");
+            let (migration, digest) = (MigrationId::new(row.text()?, row.text()?), row.text()?);
+            if is_name(&migration.app) && is_name(&migration.name) {
+                digests.insert(migration, digest);
+            }
+        }
+        Ok(digests)
     }
 
     /// The capsule under this content address.
@@ -113,10 +132,7 @@ impl Store<'_> {
             let mut row = self.reader(row, "a row of django_rollback_capsule");
             let migration = MigrationId::new(row.text()?, row.text()?);
             let stored = Stored { hash: row.text()?, body: row.text()? };
-            let signature = match (row.optional_text()?, row.optional_text()?) {
-                (Some(key_id), Some(code)) => Some(Signature { key_id, code }),
-                _ => None,
-            };
+            let signature = row.signature()?;
             if is_name(&migration.app) && is_name(&migration.name) {
                 capsules.push(CapsuleRow { migration, stored, signature });
             }
