@@ -1,0 +1,366 @@
+//! What a migration file says, with the places where it says it.
+
+use std::ops::Range;
+
+use rollback_core::MigrationId;
+
+/// A range of a file's text, in bytes.
+pub type Span = Range<usize>;
+
+/// What one migration file says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MigrationSource {
+    /// The name of the class `Migration`; none in a module without one, which Django refuses as a migration.
+    pub class: Option<Span>,
+    /// `Migration.dependencies`.
+    pub dependencies: Vec<Reference>,
+    /// `Migration.run_before`.
+    pub run_before: Vec<Reference>,
+    /// `Migration.replaces`: what a squash stands for.
+    pub replaces: Vec<Reference>,
+    /// `Migration.initial`, where it is set.
+    pub initial: Option<bool>,
+    /// `Migration.atomic`, and where it is set.
+    pub atomic: (bool, Span),
+    /// `Migration.operations`, in order.
+    pub operations: Vec<Operation>,
+    /// The methods of Django's class that this one has of its own, as `apply`: what they do is not known.
+    pub overrides: Vec<(String, Span)>,
+    /// What the module imports, wherever in the file.
+    pub imports: Vec<Import>,
+    /// What cannot be known from the text.
+    pub unknown: Vec<Unknown>,
+}
+
+impl MigrationSource {
+    /// Whether Django's loader may see something else than what stands here.
+    pub fn is_unknown(&self) -> bool {
+        self.unknown.iter().any(|unknown| unknown.what.is_structural())
+            || self.operations.iter().any(|operation| operation.reversible.is_none())
+    }
+
+    /// Every operation, those inside of others too.
+    pub fn all_operations(&self) -> Vec<&Operation> {
+        let mut all = Vec::new();
+        for operation in &self.operations {
+            operation.collect(&mut all);
+        }
+        all
+    }
+}
+
+/// Another migration that one names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reference {
+    /// Which.
+    pub target: Target,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// How one migration names another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// By app label and name; the name may be `__first__` or `__latest__`.
+    Migration(MigrationId),
+    /// `swappable_dependency`: the first migration of the app that a setting names.
+    Swappable {
+        /// The setting: `AUTH_USER_MODEL`.
+        setting: String,
+        /// What counts where the setting is not there, if the file says so.
+        default: Option<String>,
+    },
+}
+
+/// What the module imports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Import {
+    /// The module's dotted path; dots in front where it is relative.
+    pub module: String,
+    /// The name that is taken from it; none for `import module`.
+    pub name: Option<String>,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// Something that cannot be known from the text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unknown {
+    /// What is not known.
+    pub what: What,
+    /// Why, as the end of a sentence that begins with "it": `depends on the database`.
+    pub reason: String,
+    /// The line that is to blame.
+    pub span: Span,
+}
+
+/// What is not known of a migration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum What {
+    /// All of it.
+    Migration,
+    /// Some of `dependencies`.
+    Dependencies,
+    /// Some of `run_before`.
+    RunBefore,
+    /// Some of `replaces`.
+    Replaces,
+    /// `initial`.
+    Initial,
+    /// `atomic`.
+    Atomic,
+    /// Some of `operations`.
+    Operations,
+    /// An argument of an operation.
+    Argument,
+}
+
+impl What {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Migration => "migration",
+            Self::Dependencies => "dependencies",
+            Self::RunBefore => "run_before",
+            Self::Replaces => "replaces",
+            Self::Initial => "initial",
+            Self::Atomic => "atomic",
+            Self::Operations => "operations",
+            Self::Argument => "argument",
+        }
+    }
+
+    /// Whether the graph or the list of operations depends on it.
+    pub fn is_structural(self) -> bool {
+        !matches!(self, Self::Argument | Self::Initial)
+    }
+}
+
+/// One operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operation {
+    /// The name of its class.
+    pub class: String,
+    /// Where it stands, from its class to the closing parenthesis.
+    pub span: Span,
+    /// What it does.
+    pub action: Action,
+    /// What Django's `operation.reversible` says; none where that is not known.
+    pub reversible: Option<bool>,
+    /// Whether a squash may leave it out.
+    pub elidable: bool,
+}
+
+impl Operation {
+    /// The operations inside of it that change the database; none in most.
+    pub fn database_operations(&self) -> &[Operation] {
+        match &self.action {
+            Action::Separate { database, .. } => database,
+            _ => &[],
+        }
+    }
+
+    fn collect<'o>(&'o self, all: &mut Vec<&'o Operation>) {
+        all.push(self);
+        if let Action::Separate { database, state } = &self.action {
+            for inner in database.iter().chain(state) {
+                inner.collect(all);
+            }
+        }
+    }
+}
+
+/// What an operation does. Names are as written: Django compares those of models without regard to case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// `CreateModel`.
+    CreateModel {
+        /// The model.
+        name: String,
+        /// Its fields.
+        fields: Vec<(String, Field)>,
+        /// `options["db_table"]`.
+        table: Option<String>,
+        /// Whether there is a table: not for a proxy or an unmanaged model; none where that is not known.
+        has_table: Option<bool>,
+    },
+    /// `DeleteModel`.
+    DeleteModel {
+        /// The model.
+        name: String,
+    },
+    /// `RenameModel`.
+    RenameModel {
+        /// The former name.
+        old: String,
+        /// The new one.
+        new: String,
+    },
+    /// `AlterModelTable`.
+    AlterModelTable {
+        /// The model.
+        name: String,
+        /// The table; none for Django's own name.
+        table: Option<String>,
+    },
+    /// `AlterUniqueTogether`.
+    AlterUniqueTogether {
+        /// The model.
+        name: String,
+        /// The sets of fields; none where they are not known.
+        sets: Option<Vec<Vec<String>>>,
+    },
+    /// `AddField`.
+    AddField {
+        /// The model.
+        model: String,
+        /// The field's name.
+        name: String,
+        /// The field.
+        field: Field,
+    },
+    /// `RemoveField`.
+    RemoveField {
+        /// The model.
+        model: String,
+        /// The field's name.
+        name: String,
+    },
+    /// `AlterField`.
+    AlterField {
+        /// The model.
+        model: String,
+        /// The field's name.
+        name: String,
+        /// The field afterwards.
+        field: Field,
+    },
+    /// `RenameField`.
+    RenameField {
+        /// The model.
+        model: String,
+        /// The former name.
+        old: String,
+        /// The new one.
+        new: String,
+    },
+    /// `AddIndex`, and `AddIndexConcurrently`.
+    AddIndex {
+        /// The model.
+        model: String,
+        /// Whether writes go on meanwhile.
+        concurrently: bool,
+    },
+    /// `AddConstraint`, and `AddConstraintNotValid`.
+    AddConstraint {
+        /// The model.
+        model: String,
+        /// The class of the constraint: `UniqueConstraint`.
+        class: String,
+        /// Its name, where it is known.
+        name: Option<String>,
+    },
+    /// `RunPython`.
+    RunPython {
+        /// The function, as written.
+        code: String,
+        /// The function that undoes it.
+        reverse: Reverse,
+    },
+    /// `RunSQL`.
+    RunSql {
+        /// What undoes it.
+        reverse: Reverse,
+    },
+    /// `SeparateDatabaseAndState`.
+    Separate {
+        /// What is done to the database.
+        database: Vec<Operation>,
+        /// What is done to the state of the models.
+        state: Vec<Operation>,
+    },
+    /// An operation of Django that neither loses nor breaks anything: indexes and constraints that go away, options.
+    Other {
+        /// The model, where it has one.
+        model: Option<String>,
+    },
+    /// A class that is not Django's.
+    Custom,
+    /// One of Django's with arguments that are not known.
+    Unknown,
+}
+
+/// What undoes `RunPython` and `RunSQL`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reverse {
+    /// Nothing: it cannot be undone.
+    Missing,
+    /// `noop`, or no statement: undoing it does nothing.
+    Noop,
+    /// Something.
+    Given,
+    /// Not known.
+    Unknown,
+}
+
+/// A model's field, as far as it matters here. `None` stands for "not known" where it is no length or name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// The name of its class.
+    pub class: String,
+    /// Whether the class is Django's own.
+    pub is_django: bool,
+    /// Where it stands.
+    pub span: Span,
+    /// `null`.
+    pub null: Option<bool>,
+    /// `blank`.
+    pub blank: Option<bool>,
+    /// Whether there is a `default`.
+    pub default: Option<bool>,
+    /// `db_default`.
+    pub db_default: DatabaseDefault,
+    /// `unique`, or what makes a field unique as well.
+    pub unique: Option<bool>,
+    /// `primary_key`.
+    pub primary_key: Option<bool>,
+    /// `db_index`.
+    pub db_index: Option<bool>,
+    /// `max_length`.
+    pub max_length: Option<i64>,
+    /// `max_digits` and `decimal_places`.
+    pub digits: Option<(i64, i64)>,
+    /// `db_column`.
+    pub column: Option<String>,
+    /// The model that a relation leads to, as written.
+    pub to: Option<String>,
+    /// `auto_now` or `auto_now_add`: Django fills it in.
+    pub auto_now: bool,
+    /// Whether all arguments are known.
+    pub is_whole: bool,
+}
+
+/// A field's `db_default`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DatabaseDefault {
+    /// There is none.
+    Missing,
+    /// One that has the same value for every row: no table is rewritten for it.
+    Constant,
+    /// An expression that may be another for each row.
+    Expression,
+    /// Not known.
+    Unknown,
+}
+
+impl Field {
+    /// Whether it is a relation of many to many, which has a table instead of a column.
+    pub fn is_many_to_many(&self) -> bool {
+        self.class.ends_with("ManyToManyField") || self.class == "TaggableManager"
+    }
+
+    /// Whether it is a foreign key, to one or from one.
+    pub fn is_foreign_key(&self) -> bool {
+        matches!(self.class.as_str(), "ForeignKey" | "OneToOneField" | "ParentalKey" | "TreeForeignKey")
+    }
+}

@@ -1,0 +1,145 @@
+//! Model fields: what their arguments say.
+
+use crate::facts::{DatabaseDefault, Field};
+use crate::interpreter::Interpreter;
+use crate::operation::Reader;
+use crate::value::{Instance, Spanned, Value, truth};
+
+/// Fields that are unique without being told so.
+const UNIQUE: &[&str] = &["OneToOneField", "AutoField", "BigAutoField", "SmallAutoField"];
+
+/// Fields that have an index unless told otherwise.
+const INDEXED: &[&str] = &["ForeignKey", "OneToOneField", "SlugField"];
+
+impl<'a> Reader<'_, 'a, '_> {
+    /// The field that a value is; none where it is none.
+    pub(crate) fn field(&mut self, value: &Spanned<'a>) -> Option<Field> {
+        let Value::Instance(instance) = &value.value else { return None };
+        let (class, path) = self.class_of(&instance.callee);
+        let class = class?;
+        let is_django = path.is_some_and(|path| path.starts_with("django."));
+        let known = &instance.arguments;
+        let relation =
+            known.positional.first().filter(|_| class.ends_with("Key") || class.ends_with("Field"));
+        let to = known.named("to").or(relation).and_then(|to| model_name(to));
+        let unique_by_kind = UNIQUE.contains(&class.as_str());
+        let primary_key = self.flag(instance, "primary_key", class.ends_with("AutoField"));
+        let unique = match (self.flag(instance, "unique", unique_by_kind), primary_key) {
+            (_, Some(true)) => Some(true),
+            (unique, _) => unique,
+        };
+        Some(Field {
+            null: self.flag(instance, "null", class == "NullBooleanField"),
+            blank: self.flag(instance, "blank", false),
+            default: self.default(instance),
+            db_default: self.database_default(instance),
+            unique,
+            primary_key,
+            db_index: self.flag(instance, "db_index", INDEXED.contains(&class.as_str())),
+            max_length: int(known.named("max_length")).or_else(|| usual_length(&class, instance)),
+            digits: int(known.named("max_digits")).zip(int(known.named("decimal_places"))),
+            column: known.named("db_column").and_then(|column| column.str()).map(str::to_owned),
+            to,
+            auto_now: ["auto_now", "auto_now_add"]
+                .iter()
+                .any(|name| self.flag(instance, name, false) == Some(true)),
+            is_whole: known.missing.is_none(),
+            span: self.span(value),
+            is_django,
+            class,
+        })
+    }
+
+    fn flag(&mut self, instance: &Instance<'a>, name: &str, usual: bool) -> Option<bool> {
+        match instance.arguments.named(name) {
+            Some(given) => truth(&self.interpreter.concrete(given.clone()).value),
+            None => instance.arguments.missing.is_none().then_some(usual),
+        }
+    }
+
+    fn default(&mut self, instance: &Instance<'a>) -> Option<bool> {
+        match instance.arguments.named("default") {
+            Some(Spanned { value: Value::Name(path), .. }) if path.ends_with("NOT_PROVIDED") => Some(false),
+            Some(_) => Some(true),
+            None => instance.arguments.missing.is_none().then_some(false),
+        }
+    }
+
+    fn database_default(&mut self, instance: &Instance<'a>) -> DatabaseDefault {
+        match instance.arguments.named("db_default") {
+            None if instance.arguments.missing.is_none() => DatabaseDefault::Missing,
+            None => DatabaseDefault::Unknown,
+            Some(given) => match &given.value {
+                Value::Name(path) if path.ends_with("NOT_PROVIDED") => DatabaseDefault::Missing,
+                Value::None | Value::Bool(_) | Value::Int(_) | Value::Str(_) => DatabaseDefault::Constant,
+                Value::Instance(made) => self.expression_default(made),
+                _ => DatabaseDefault::Unknown,
+            },
+        }
+    }
+
+    /// `Value(1)` and `Now()` are the same for every row of one statement, which PostgreSQL needs to know.
+    fn expression_default(&mut self, made: &Instance<'a>) -> DatabaseDefault {
+        match self.class_of(&made.callee).0.as_deref() {
+            Some("Value" | "Now" | "TransactionNow") => DatabaseDefault::Constant,
+            Some(_) => DatabaseDefault::Expression,
+            None => DatabaseDefault::Unknown,
+        }
+    }
+}
+
+/// The lengths that Django gives fields without `max_length`.
+fn usual_length(class: &str, instance: &Instance<'_>) -> Option<i64> {
+    match class {
+        _ if instance.arguments.named("max_length").is_some() => None,
+        "SlugField" => Some(50),
+        "EmailField" => Some(254),
+        "URLField" => Some(200),
+        "FileField" | "ImageField" | "FilePathField" => Some(100),
+        _ => None,
+    }
+}
+
+fn int(value: Option<&Spanned<'_>>) -> Option<i64> {
+    match value?.value {
+        Value::Int(number) => Some(number),
+        _ => None,
+    }
+}
+
+/// A model as a relation names it.
+fn model_name(value: &Spanned<'_>) -> Option<String> {
+    match &value.value {
+        Value::Str(text) => Some(text.to_string()),
+        Value::Name(path) | Value::Setting { path, .. } => {
+            path.strip_prefix("django.conf.").map(str::to_owned)
+        }
+        _ => None,
+    }
+}
+
+/// Whether there is a table behind a model with these options and bases; none where that is not known.
+pub(crate) fn has_table(
+    interpreter: &mut Interpreter<'_, '_>,
+    options: Option<&Spanned<'_>>,
+) -> (Option<bool>, Option<String>) {
+    let _ = interpreter;
+    let Some(options) = options else { return (Some(true), None) };
+    match &options.value {
+        Value::None => (Some(true), None),
+        Value::Dict(items) => {
+            let get = |name: &str| {
+                items.iter().rev().find(|(key, _)| key.str() == Some(name)).map(|(_, value)| value)
+            };
+            let flag = |name: &str, usual: bool| get(name).map_or(Some(usual), |value| truth(&value.value));
+            let table = get("db_table").and_then(|table| table.str()).map(str::to_owned);
+            let has_table = match (flag("proxy", false), flag("managed", true)) {
+                (Some(true), _) | (_, Some(false)) => Some(false),
+                (Some(false), Some(true)) => Some(true),
+                _ => None,
+            };
+            (has_table, table)
+        }
+        _ => (None, None),
+    }
+}

@@ -1,0 +1,475 @@
+//! Calls: those that can be followed are, the others are kept as they are written.
+
+use std::rc::Rc;
+
+use ruff_python_ast::{Expr, ExprCall, Parameters, StmtFunctionDef};
+
+use super::expressions::shown;
+use super::statements::Flow;
+use super::{DEEPEST, Frame, Interpreter};
+use crate::value::{Arguments, Function, Instance, Origin, Scope, Spanned, Value, truth};
+
+impl<'a> Interpreter<'a, '_> {
+    pub(super) fn call(&mut self, frame: &mut Frame<'a>, call: &'a ExprCall, origin: Origin) -> Spanned<'a> {
+        if let Some(done) = self.super_init(frame, call, origin) {
+            return done;
+        }
+        if let Expr::Attribute(method) = &*call.func {
+            let owner = self.expression(frame, &method.value);
+            let arguments = self.arguments(frame, call);
+            if let Some(done) = self.method(&owner, method.attr.id.as_str(), &arguments, origin) {
+                return done;
+            }
+            let callee = self.expression(frame, &call.func);
+            return self.apply(callee, arguments, origin);
+        }
+        let callee = self.expression(frame, &call.func);
+        let arguments = self.arguments(frame, call);
+        self.apply(callee, arguments, origin)
+    }
+
+    /// A statement that is only a call: it may change a list.
+    pub(super) fn effect(&mut self, frame: &mut Frame<'a>, expression: &'a Expr) {
+        let Expr::Call(call) = expression else { return };
+        if let Expr::Attribute(method) = &*call.func {
+            let owner = self.expression(frame, &method.value);
+            if owner.items().is_some() || matches!(owner.value, Value::Dict(_)) {
+                let changed = self.changed(frame, owner, method.attr.id.as_str(), call);
+                return self.assign(frame, &method.value, changed);
+            }
+        }
+        let _ = self.expression(frame, expression);
+        // Code that is not followed may change what it is given.
+        for argument in &call.arguments.args {
+            if let Expr::Name(name) = argument {
+                let is_list = self.expression(frame, argument).items().is_some();
+                if is_list && name.id.as_str() != "print" {
+                    self.taint(frame, argument, "is handed to code that may change it");
+                }
+            }
+        }
+    }
+
+    /// A list after `append` and the like.
+    fn changed(
+        &mut self,
+        frame: &mut Frame<'a>,
+        list: Spanned<'a>,
+        method: &str,
+        call: &'a ExprCall,
+    ) -> Spanned<'a> {
+        let origin = self.origin(frame, call);
+        let arguments = self.arguments(frame, call);
+        let Some(items) = list.items() else {
+            return Spanned::unknown(format!("is changed by .{method}(), which is not followed"), origin);
+        };
+        match (method, &arguments.positional[..]) {
+            ("append" | "add", [item]) => {
+                let all = items.iter().cloned().chain([item.clone()]).collect();
+                Spanned { value: Value::Sequence(Rc::new(all)), origin: list.origin }
+            }
+            ("extend" | "update", [more]) => self.extended(list, more),
+            ("insert", [Spanned { value: Value::Int(place), .. }, item]) => {
+                let mut all = items.to_vec();
+                let place = usize::try_from(*place).unwrap_or(0).min(all.len());
+                all.insert(place, item.clone());
+                Spanned { value: Value::Sequence(Rc::new(all)), origin: list.origin }
+            }
+            _ => Spanned::unknown(format!("is changed by .{method}(), which is not followed"), origin),
+        }
+    }
+
+    fn arguments(&mut self, frame: &mut Frame<'a>, call: &'a ExprCall) -> Arguments<'a> {
+        let mut arguments = Arguments::default();
+        for argument in &call.arguments.args {
+            if let Expr::Starred(starred) = argument {
+                let inner = self.expression(frame, &starred.value);
+                match self.iterate(&inner) {
+                    Some(items) => arguments.positional.extend(items.iter().cloned()),
+                    None => arguments.missing = Some(Spanned::unknown(inner.reason(), inner.origin)),
+                }
+            } else {
+                let value = self.expression(frame, argument);
+                arguments.positional.push(value);
+            }
+        }
+        for keyword in &call.arguments.keywords {
+            let value = self.expression(frame, &keyword.value);
+            match (&keyword.arg, &value.value) {
+                (Some(name), _) => arguments.named.push((name.id.as_str().into(), value)),
+                (None, Value::Dict(items)) if items.iter().all(|(key, _)| key.str().is_some()) => {
+                    let named =
+                        items.iter().filter_map(|(key, value)| Some((key.str()?.into(), value.clone())));
+                    arguments.named.extend(named);
+                }
+                (None, _) => arguments.missing = Some(Spanned::unknown(value.reason(), value.origin)),
+            }
+        }
+        arguments
+    }
+
+    /// `super().__init__(…)`, and `Base.__init__(self, …)`: what they are given is what the base gets.
+    fn super_init(
+        &mut self,
+        frame: &mut Frame<'a>,
+        call: &'a ExprCall,
+        origin: Origin,
+    ) -> Option<Spanned<'a>> {
+        let method = call.func.as_attribute_expr().filter(|method| method.attr.id.as_str() == "__init__")?;
+        let is_super = method.value.as_call_expr().and_then(|inner| inner.func.as_name_expr());
+        let is_super = is_super.is_some_and(|name| name.id.as_str() == "super");
+        let mut arguments = self.arguments(frame, call);
+        if !is_super {
+            let is_itself = |value: &Spanned<'_>| matches!(value.value, Value::Itself);
+            if !arguments.positional.first().is_some_and(is_itself) {
+                return None;
+            }
+            arguments.positional.remove(0);
+        }
+        frame.super_call = Some(arguments);
+        Some(Spanned { value: Value::None, origin })
+    }
+
+    /// Methods of texts, lists and mappings.
+    fn method(
+        &mut self,
+        owner: &Spanned<'a>,
+        name: &str,
+        arguments: &Arguments<'a>,
+        origin: Origin,
+    ) -> Option<Spanned<'a>> {
+        let owner = self.concrete(owner.clone());
+        let value = match (&owner.value, name, &arguments.positional[..]) {
+            (Value::Str(text), "format", positional) => format(text, positional, &arguments.named)?,
+            (Value::Str(text), "lower", []) => text.to_lowercase(),
+            (Value::Str(text), "upper", []) => text.to_uppercase(),
+            (Value::Str(text), "strip", []) => text.trim().to_owned(),
+            (Value::Str(text), "replace", [from, to]) => text.replace(from.str()?, to.str()?),
+            (Value::Str(text), "join", [items]) => {
+                let items = self.iterate(items)?;
+                let parts: Option<Vec<String>> = items.iter().map(|item| shown(&item.value)).collect();
+                parts?.join(text)
+            }
+            (Value::Str(text), "split", [separator]) => {
+                let part = |part: &str| Spanned { value: Value::Str(part.into()), origin };
+                let parts = text.split(separator.str()?).map(part).collect();
+                return Some(Spanned { value: Value::Sequence(Rc::new(parts)), origin });
+            }
+            (Value::Sequence(items), "copy", []) => {
+                return Some(Spanned { value: Value::Sequence(items.clone()), origin });
+            }
+            (Value::Dict(items), "items", []) => {
+                let pair = |(key, value): &(Spanned<'a>, Spanned<'a>)| Spanned {
+                    value: Value::Sequence(Rc::new(vec![key.clone(), value.clone()])),
+                    origin: key.origin,
+                };
+                return Some(Spanned {
+                    value: Value::Sequence(Rc::new(items.iter().map(pair).collect())),
+                    origin,
+                });
+            }
+            (Value::Dict(items), "keys" | "values", []) => {
+                let part = |(key, value): &(Spanned<'a>, Spanned<'a>)| {
+                    if name == "keys" { key.clone() } else { value.clone() }
+                };
+                return Some(Spanned {
+                    value: Value::Sequence(Rc::new(items.iter().map(part).collect())),
+                    origin,
+                });
+            }
+            _ => return None,
+        };
+        Some(Spanned { value: Value::Str(value.into()), origin })
+    }
+
+    /// Calls a value.
+    pub(super) fn apply(
+        &mut self,
+        callee: Spanned<'a>,
+        arguments: Arguments<'a>,
+        origin: Origin,
+    ) -> Spanned<'a> {
+        let callee = match self.concrete(callee.clone()) {
+            found @ Spanned { value: Value::Function(_) | Value::Class(_) | Value::Lambda(..), .. } => found,
+            _ => callee,
+        };
+        match &callee.value {
+            Value::Name(path) if path.starts_with("builtins.") => {
+                self.builtin(&path[9..], &arguments, origin)
+            }
+            Value::Function(function) => self.run(function, arguments, origin),
+            Value::Lambda(lambda, module) => {
+                let parameters = lambda.parameters.as_deref();
+                match self.bound(parameters, arguments, *module) {
+                    Ok(scope) => {
+                        let body = &lambda.body;
+                        self.nested(Frame::of(*module, vec![scope]), origin, |this, frame| {
+                            let value = this.expression(frame, body);
+                            Flow::Return(value)
+                        })
+                    }
+                    Err(why) => Spanned::unknown(why, origin),
+                }
+            }
+            Value::Unknown(why) => Spanned { value: Value::Unknown(why.clone()), origin },
+            Value::Name(_) | Value::Class(_) => {
+                Spanned { value: Value::Instance(Rc::new(Instance { callee, arguments })), origin }
+            }
+            _ => Spanned::unknown(callee.reason(), origin),
+        }
+    }
+
+    /// Runs a function.
+    fn run(&mut self, function: &'a Function<'a>, arguments: Arguments<'a>, origin: Origin) -> Spanned<'a> {
+        let definition = function.definition;
+        if let Some(reason) = not_followed(definition) {
+            return Spanned::unknown(reason, origin);
+        }
+        match self.bound(Some(&definition.parameters), arguments, function.module) {
+            Ok(scope) => self.nested(Frame::of(function.module, vec![scope]), origin, |this, frame| {
+                this.statements(frame, &definition.body)
+            }),
+            Err(why) => Spanned::unknown(why, origin),
+        }
+    }
+
+    /// Runs `__init__` of a class: the arguments that its base gets, and what it set on `self`.
+    pub(crate) fn initialise(
+        &mut self,
+        function: &'a Function<'a>,
+        arguments: &Arguments<'a>,
+        origin: Origin,
+    ) -> Result<(Arguments<'a>, Scope<'a>), String> {
+        let definition = function.definition;
+        if let Some(reason) = not_followed(definition) {
+            return Err(reason);
+        }
+        let mut given = arguments.clone();
+        given.positional.insert(0, Spanned { value: Value::Itself, origin });
+        let scope = self.bound(Some(&definition.parameters), given, function.module)?;
+        let mut frame = Frame::of(function.module, vec![scope]);
+        if self.depth > DEEPEST {
+            return Err("calls itself".to_owned());
+        }
+        self.depth += 1;
+        let ended = self.statements(&mut frame, &definition.body);
+        self.depth -= 1;
+        match (ended, frame.super_call) {
+            (Flow::Next | Flow::Return(_), Some(arguments)) => Ok((arguments, frame.attributes)),
+            (Flow::Unsure(why), _) => Err(why.reason()),
+            _ => Err("has an __init__ that does not lead to that of its base".to_owned()),
+        }
+    }
+
+    /// What a property or a function without arguments but `self` returns.
+    pub(crate) fn property(&mut self, function: &'a Function<'a>, origin: Origin) -> Spanned<'a> {
+        let itself = Spanned { value: Value::Itself, origin };
+        let arguments = Arguments { positional: vec![itself], ..Arguments::default() };
+        match self.bound(Some(&function.definition.parameters), arguments, function.module) {
+            Ok(scope) => self.nested(Frame::of(function.module, vec![scope]), origin, |this, frame| {
+                this.statements(frame, &function.definition.body)
+            }),
+            Err(why) => Spanned::unknown(why, origin),
+        }
+    }
+
+    fn nested(
+        &mut self,
+        mut frame: Frame<'a>,
+        origin: Origin,
+        body: impl FnOnce(&mut Self, &mut Frame<'a>) -> Flow<'a>,
+    ) -> Spanned<'a> {
+        if self.depth > DEEPEST {
+            return Spanned::unknown("calls itself, or too many others", origin);
+        }
+        self.depth += 1;
+        let ended = body(self, &mut frame);
+        self.depth -= 1;
+        match ended {
+            Flow::Return(value) => value.at(origin),
+            Flow::Next => Spanned { value: Value::None, origin },
+            Flow::Raise => Spanned::unknown("raises an exception", origin),
+            Flow::Unsure(why) => Spanned::unknown(why.reason(), origin),
+            Flow::Loop { .. } => Spanned::unknown("leaves a loop that is not there", origin),
+        }
+    }
+
+    /// The parameters of a function with their values.
+    fn bound(
+        &mut self,
+        parameters: Option<&'a Parameters>,
+        arguments: Arguments<'a>,
+        module: usize,
+    ) -> Result<Scope<'a>, String> {
+        let mut scope = Scope::new();
+        let Some(parameters) = parameters else { return Ok(scope) };
+        if let Some(missing) = &arguments.missing {
+            return Err(missing.reason());
+        }
+        let origin = Origin { module, start: 0, end: 0 };
+        let mut positional = arguments.positional.into_iter();
+        let mut named = arguments.named;
+        let places = parameters.posonlyargs.iter().chain(&parameters.args);
+        let mut without = Vec::new();
+        for parameter in places {
+            match positional.next() {
+                Some(value) => {
+                    scope.insert(parameter.name().id.as_str(), value);
+                }
+                None => without.push(parameter),
+            }
+        }
+        let rest: Vec<Spanned<'a>> = positional.collect();
+        match &parameters.vararg {
+            Some(name) => {
+                let value = Value::Sequence(Rc::new(rest));
+                scope.insert(name.name.id.as_str(), Spanned { value, origin });
+            }
+            None if rest.is_empty() => {}
+            None => return Err("has too many arguments".to_owned()),
+        }
+        for parameter in without.into_iter().chain(&parameters.kwonlyargs) {
+            let name = parameter.name().id.as_str();
+            let given = named.iter().position(|(given, _)| **given == *name);
+            let value = match (given, &parameter.default) {
+                (Some(place), _) => named.remove(place).1,
+                (None, Some(default)) => self.expression(&mut Frame::of(module, Vec::new()), default),
+                (None, None) => return Err(format!("has no argument {name}")),
+            };
+            scope.insert(name, value);
+        }
+        if let Some(name) = &parameters.kwarg {
+            let key = |name: Rc<str>| Spanned { value: Value::Str(name), origin };
+            let items = named.into_iter().map(|(name, value)| (key(name), value)).collect();
+            scope.insert(name.name.id.as_str(), Spanned { value: Value::Dict(Rc::new(items)), origin });
+        } else if !named.is_empty() {
+            return Err("has an argument that is not there".to_owned());
+        }
+        Ok(scope)
+    }
+
+    fn builtin(&mut self, name: &str, arguments: &Arguments<'a>, origin: Origin) -> Spanned<'a> {
+        let first = arguments.positional.first().cloned();
+        let made = match (name, &arguments.positional[..]) {
+            ("getattr", [owner, attribute, default @ ..]) => get_attribute(owner, attribute, default.first()),
+            ("list" | "tuple" | "set" | "frozenset", []) => Some(Value::Sequence(Rc::default())),
+            ("list" | "tuple" | "set" | "frozenset", [of]) => self.iterate(of).map(Value::Sequence),
+            ("dict", []) => {
+                let key = |name: &Rc<str>| Spanned { value: Value::Str(name.clone()), origin };
+                Some(Value::Dict(Rc::new(
+                    arguments.named.iter().map(|(name, value)| (key(name), value.clone())).collect(),
+                )))
+            }
+            ("reversed", [of]) => {
+                self.iterate(of).map(|items| Value::Sequence(Rc::new(items.iter().rev().cloned().collect())))
+            }
+            ("sorted", [of]) if arguments.named.is_empty() => self.sorted(of),
+            ("str", [of]) => shown(&of.value).map(|shown| Value::Str(shown.into())),
+            ("len", [of]) => {
+                self.iterate(of).and_then(|items| i64::try_from(items.len()).ok()).map(Value::Int)
+            }
+            ("bool", [of]) => truth(&of.value).map(Value::Bool),
+            ("range", bounds) => range(bounds, origin),
+            ("enumerate", [of]) => self.iterate(of).map(|items| {
+                let pair = |(place, item): (i64, &Spanned<'a>)| {
+                    let place = Spanned { value: Value::Int(place), origin };
+                    Spanned { value: Value::Sequence(Rc::new(vec![place, item.clone()])), origin }
+                };
+                Value::Sequence(Rc::new((0..).zip(items.iter()).map(pair).collect()))
+            }),
+            ("zip", [one, other]) => self.iterate(one).zip(self.iterate(other)).map(|(one, other)| {
+                let pair = |(one, other): (&Spanned<'a>, &Spanned<'a>)| Spanned {
+                    value: Value::Sequence(Rc::new(vec![one.clone(), other.clone()])),
+                    origin,
+                };
+                Value::Sequence(Rc::new(one.iter().zip(other.iter()).map(pair).collect()))
+            }),
+            ("map", [function, of]) => self.iterate(of).map(|items| {
+                let call = |item: &Spanned<'a>| {
+                    let arguments = Arguments { positional: vec![item.clone()], ..Arguments::default() };
+                    self.apply(function.clone(), arguments, item.origin)
+                };
+                Value::Sequence(Rc::new(items.iter().map(call).collect()))
+            }),
+            _ => None,
+        };
+        match (made, first) {
+            (Some(value), _) => Spanned { value, origin },
+            (None, Some(first)) => Spanned::unknown(first.reason(), origin),
+            (None, None) => Spanned::unknown(format!("depends on {name}()"), origin),
+        }
+    }
+
+    fn sorted(&mut self, of: &Spanned<'a>) -> Option<Value<'a>> {
+        let mut items = self.iterate(of)?.to_vec();
+        if items.iter().any(|item| item.str().is_none()) {
+            return None;
+        }
+        items.sort_by(|one, other| one.str().cmp(&other.str()));
+        Some(Value::Sequence(Rc::new(items)))
+    }
+}
+
+/// Why a function is not followed.
+fn not_followed(definition: &StmtFunctionDef) -> Option<String> {
+    let name = &definition.name.id;
+    if definition.is_async {
+        return Some(format!("is made by {name}(), which is async"));
+    }
+    (!definition.decorator_list.is_empty()).then(|| format!("is made by {name}(), which has a decorator"))
+}
+
+/// `getattr(settings, "AUTH_USER_MODEL", "auth.User")`.
+fn get_attribute<'a>(
+    owner: &Spanned<'a>,
+    attribute: &Spanned<'a>,
+    default: Option<&Spanned<'a>>,
+) -> Option<Value<'a>> {
+    let (Value::Name(owner), name) = (&owner.value, attribute.str()?) else { return None };
+    let path: Rc<str> = format!("{owner}.{name}").into();
+    match default {
+        None => Some(Value::Name(path)),
+        Some(default) => Some(Value::Setting { path, default: default.str().map(Rc::from) }),
+    }
+}
+
+fn range<'a>(bounds: &[Spanned<'a>], origin: Origin) -> Option<Value<'a>> {
+    const LONGEST: i64 = 10_000;
+    let number = |bound: &Spanned<'_>| match bound.value {
+        Value::Int(number) => Some(number),
+        _ => None,
+    };
+    let (from, to) = match bounds {
+        [to] => (0, number(to)?),
+        [from, to] => (number(from)?, number(to)?),
+        _ => return None,
+    };
+    if to.checked_sub(from)? > LONGEST {
+        return None;
+    }
+    let items = (from..to).map(|number| Spanned { value: Value::Int(number), origin }).collect();
+    Some(Value::Sequence(Rc::new(items)))
+}
+
+/// `text.format(…)`, where the pattern has only `{}`, `{0}` and `{name}`.
+fn format<'a>(pattern: &str, positional: &[Spanned<'a>], named: &[(Rc<str>, Spanned<'a>)]) -> Option<String> {
+    let mut made = String::new();
+    let (mut rest, mut next) = (pattern, 0);
+    while let Some(open) = rest.find(['{', '}']) {
+        made.push_str(&rest[..open]);
+        let close = open + rest[open..].find('}')?;
+        let name = rest[open..].strip_prefix('{').map(|_| &rest[open + 1..close])?;
+        let value = match name.parse::<usize>() {
+            _ if name.is_empty() => {
+                next += 1;
+                positional.get(next - 1)
+            }
+            Ok(place) => positional.get(place),
+            Err(_) => named.iter().find(|(given, _)| &**given == name).map(|(_, value)| value),
+        };
+        made.push_str(&shown(&value?.value)?);
+        rest = &rest[close + 1..];
+    }
+    made.push_str(rest);
+    Some(made)
+}

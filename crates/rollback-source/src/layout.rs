@@ -1,0 +1,232 @@
+//! Where the migrations of a repository are, told from the paths of its files and from the app configurations.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use crate::app::{AppConfig, app_configs, default_app_config};
+use crate::{Module, Modules};
+
+/// What the project says about where its migrations are, beyond Django's usual place.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Places {
+    /// `MIGRATION_MODULES`: by app label, the dotted path of the package with its migrations; none where they are
+    /// switched off.
+    pub modules: BTreeMap<String, Option<String>>,
+}
+
+/// A folder of migrations.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Package {
+    /// The app label.
+    pub app: String,
+    /// The folder's path, `/` between folders.
+    pub folder: String,
+    /// Its migrations by name, each with the index of its path.
+    pub migrations: BTreeMap<String, usize>,
+}
+
+impl Package {
+    /// The dotted path of a migration of it.
+    pub fn module(&self, name: &str) -> String {
+        format!("{}.{name}", dotted(&self.folder))
+    }
+}
+
+/// The paths of a repository's files, ready to be looked up by any number of readers.
+pub struct Paths<'p> {
+    paths: &'p [String],
+    index: HashMap<&'p str, usize>,
+    /// Folders that packages are imported from: those that hold a package and are none.
+    roots: Vec<&'p str>,
+}
+
+impl<'p> Paths<'p> {
+    /// The files with these paths, in order.
+    pub fn new(paths: &'p [String]) -> Self {
+        let index: HashMap<&str, usize> =
+            paths.iter().enumerate().map(|(index, path)| (path.as_str(), index)).collect();
+        let is_package = |folder: &str| index.contains_key(join(folder, "__init__.py").as_str());
+        let roots: BTreeSet<&str> = paths
+            .iter()
+            .filter_map(|path| folder_of(path.strip_suffix("/__init__.py")?))
+            .filter(|folder| folder.is_empty() || !is_package(folder))
+            .collect();
+        Self { paths, roots: roots.into_iter().collect(), index }
+    }
+
+    /// The path of a file.
+    pub fn path(&self, index: usize) -> &'p str {
+        &self.paths[index]
+    }
+
+    /// Whether a dotted path is a module or a package of the repository.
+    pub fn has_module(&self, path: &str) -> bool {
+        self.file_of(path).is_some()
+    }
+
+    fn has(&self, path: &str) -> bool {
+        self.index.contains_key(path)
+    }
+
+    /// The file of a module: its path without what names it a file, its index, and whether it is a package's.
+    fn file_of(&self, module: &str) -> Option<(String, usize, bool)> {
+        let below = module.replace('.', "/");
+        let found = |root: &str| {
+            let base = join(root, &below);
+            let candidates = [(format!("{base}.py"), false), (join(&base, "__init__.py"), true)];
+            let (index, is_package) = candidates
+                .into_iter()
+                .find_map(|(file, is_package)| Some((*self.index.get(file.as_str())?, is_package)))?;
+            Some((base, index, is_package))
+        };
+        found("").or_else(|| self.roots.iter().find_map(|root| found(root)))
+    }
+}
+
+/// The files of a repository, with a way to read them.
+pub struct Tree<'t> {
+    paths: &'t Paths<'t>,
+    read: &'t dyn Fn(usize) -> Option<String>,
+}
+
+impl<'t> Tree<'t> {
+    /// The files with these paths; `read` gives the text of one.
+    pub fn new(paths: &'t Paths<'t>, read: &'t dyn Fn(usize) -> Option<String>) -> Self {
+        Self { paths, read }
+    }
+
+    /// The folders of migrations, in the order of their app labels.
+    pub fn packages(&self, places: &Places) -> Vec<Package> {
+        let mut folders: BTreeMap<&str, BTreeMap<String, usize>> = BTreeMap::new();
+        for (index, path) in self.paths.paths.iter().enumerate() {
+            let Some((folder, name)) = path.rsplit_once('/') else { continue };
+            let name = name.strip_suffix(".py").filter(|name| is_migration_name(name));
+            if let Some(name) = name.filter(|_| folder.ends_with("/migrations") || folder == "migrations") {
+                folders.entry(folder).or_default().insert(name.to_owned(), index);
+            }
+        }
+        let moved: BTreeMap<String, &str> = places
+            .modules
+            .iter()
+            .filter_map(|(app, module)| Some((self.folder(module.as_deref()?)?, app.as_str())))
+            .collect();
+        let mut packages = Vec::new();
+        for (folder, migrations) in folders {
+            let is_django = folder == "django/db/migrations" || folder.ends_with("/django/db/migrations");
+            if is_django || !self.paths.has(&join(folder, "__init__.py")) || moved.contains_key(folder) {
+                continue;
+            }
+            let app = self.label(folder_of(folder).unwrap_or_default());
+            if !places.modules.contains_key(&app) {
+                packages.push(Package { app, folder: folder.to_owned(), migrations });
+            }
+        }
+        for (folder, app) in moved {
+            let migrations = self.migrations_in(&folder);
+            packages.push(Package { app: app.to_owned(), folder, migrations });
+        }
+        packages.sort_by(|one, other| (&one.app, &one.folder).cmp(&(&other.app, &other.folder)));
+        packages
+    }
+
+    fn migrations_in(&self, folder: &str) -> BTreeMap<String, usize> {
+        let names = self.paths.paths.iter().enumerate().filter_map(|(index, path)| {
+            let (its_folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+            let name =
+                name.strip_suffix(".py").filter(|name| its_folder == folder && is_migration_name(name))?;
+            Some((name.to_owned(), index))
+        });
+        names.collect()
+    }
+
+    /// The folder of a package that is named by its dotted path.
+    fn folder(&self, module: &str) -> Option<String> {
+        let below = module.replace('.', "/");
+        let folders = self.paths.roots.iter().map(|root| join(root, &below));
+        folders.into_iter().find(|folder| self.paths.has(&join(folder, "__init__.py")))
+    }
+
+    /// The label of the app in this folder, as Django's registry finds it.
+    fn label(&self, folder: &str) -> String {
+        let last = folder.rsplit('/').next().unwrap_or(folder);
+        let last = if last.is_empty() { "migrations" } else { last };
+        let configs = self.configs(folder);
+        chosen(&configs, folder)
+            .and_then(|config| config.label().map(str::to_owned))
+            .unwrap_or_else(|| last.to_owned())
+    }
+
+    fn configs(&self, folder: &str) -> Vec<AppConfig> {
+        let module = |name: &str| format!("{}.{name}", dotted(folder));
+        let init = self.paths.index.get(join(folder, "__init__.py").as_str());
+        let init = init.and_then(|index| (self.read)(*index));
+        let named = init.and_then(|text| default_app_config(&dotted(folder), &text, self));
+        let in_file = |path: &str, is_package| {
+            let index = self.paths.index.get(path)?;
+            let text = (self.read)(*index)?;
+            Some(app_configs(&module("apps"), is_package, &text, self))
+        };
+        let configs = in_file(&join(folder, "apps.py"), false)
+            .or_else(|| in_file(&join(folder, "apps/__init__.py"), true))
+            .unwrap_or_default();
+        match named.as_deref().map(|named| named.rsplit('.').next().unwrap_or(named)) {
+            Some(class) if configs.iter().any(|config| config.class == class) => {
+                configs.into_iter().filter(|config| config.class == class).collect()
+            }
+            _ => configs,
+        }
+    }
+}
+
+impl Modules for Tree<'_> {
+    fn find(&self, path: &str) -> Option<Module> {
+        let (base, index, is_package) = self.paths.file_of(path)?;
+        Some(Module { path: dotted(&base), is_package, text: (self.read)(index)? })
+    }
+}
+
+/// The configuration that Django takes when an app is installed by the name of its package: the only one, or the one
+/// that says `default = True` (`AppConfig.create`). Those for other packages do not count.
+fn chosen<'c>(configs: &'c [AppConfig], folder: &str) -> Option<&'c AppConfig> {
+    let package = dotted(folder);
+    let fits = |config: &&AppConfig| match &config.name {
+        Some(name) => package == *name || package.ends_with(&format!(".{name}")),
+        None => config.label.is_some(),
+    };
+    let fitting: Vec<&AppConfig> = configs.iter().filter(fits).collect();
+    let candidates: Vec<&AppConfig> =
+        fitting.iter().copied().filter(|config| config.default != Some(false)).collect();
+    match candidates[..] {
+        [only] => Some(only),
+        [] => None,
+        _ => {
+            let mut defaults = candidates.iter().copied().filter(|config| config.default == Some(true));
+            match (defaults.next(), defaults.next()) {
+                (Some(default), None) => Some(default),
+                _ => same_label(&candidates),
+            }
+        }
+    }
+}
+
+/// Several configurations, of which a project installs one: no matter which, if all have the same label.
+fn same_label<'c>(candidates: &[&'c AppConfig]) -> Option<&'c AppConfig> {
+    let (first, rest) = candidates.split_first()?;
+    rest.iter().all(|other| other.label() == first.label()).then_some(*first)
+}
+
+/// Django's loader leaves out files whose names begin with `_` or `~`.
+fn is_migration_name(name: &str) -> bool {
+    !name.starts_with(['_', '~']) && !name.is_empty() && !name.contains('.')
+}
+
+fn folder_of(path: &str) -> Option<&str> {
+    Some(path.rsplit_once('/').map_or("", |(folder, _)| folder))
+}
+
+fn join(folder: &str, name: &str) -> String {
+    if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
+}
+
+fn dotted(path: &str) -> String {
+    path.replace('/', ".")
+}

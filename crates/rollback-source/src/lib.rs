@@ -1,0 +1,47 @@
+//! Facts about Django migrations, out of their source text: text in, facts with places out.
+//!
+//! A module is read as Python would run it, but nothing is run: what the text does not tell is a fact of its own
+//! (`unknown`, with the line), never a guess. Files, git and databases are left to others; ruff's parser, whose API
+//! moves, is used in this crate alone.
+
+pub mod app;
+pub mod facts;
+mod field;
+mod interpreter;
+pub mod layout;
+mod migration;
+mod operation;
+mod syntax;
+mod value;
+
+pub use facts::MigrationSource;
+pub use layout::{Package, Paths, Places, Tree};
+pub use migration::read;
+pub use syntax::{SyntaxError, comments, is_same_program};
+
+/// Finds other modules of the repository.
+pub trait Modules {
+    /// The module with this dotted path, if the repository has it.
+    fn find(&self, path: &str) -> Option<Module>;
+}
+
+/// The text of another module.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Module {
+    /// Its dotted path below the repository's root, which relative imports start from.
+    pub path: String,
+    /// Whether it is a package's `__init__.py`.
+    pub is_package: bool,
+    /// Its text.
+    pub text: String,
+}
+
+/// No other modules.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoModules;
+
+impl Modules for NoModules {
+    fn find(&self, _: &str) -> Option<Module> {
+        None
+    }
+}

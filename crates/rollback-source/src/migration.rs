@@ -1,0 +1,194 @@
+//! A migration file: its class `Migration`, from the text alone.
+
+use rollback_core::MigrationId;
+use ruff_python_ast::visitor::{Visitor, walk_stmt};
+use ruff_python_ast::{ModModule, Stmt};
+
+use crate::Modules;
+use crate::facts::{Import, MigrationSource, Reference, Target, What};
+use crate::interpreter::{Interpreter, Memory};
+use crate::operation::Reader;
+use crate::syntax::{self, SyntaxError};
+use crate::value::{Instance, Spanned, Value, truth};
+
+/// Methods of Django's `Migration` that say what a migration does.
+const METHODS: &[&str] = &["__init__", "apply", "unapply", "mutate_state"];
+
+/// Reads a migration. `module` is its dotted path; `others` finds modules that it imports.
+pub fn read(module: &str, text: &str, others: &dyn Modules) -> Result<MigrationSource, SyntaxError> {
+    let memory = Memory::default();
+    let mut interpreter = Interpreter::new(&memory, others);
+    let tree = interpreter.read(module, false, text)?;
+    let class = interpreter.global("Migration");
+    let mut source =
+        MigrationSource { atomic: (true, 0..0), imports: imports(tree), ..MigrationSource::default() };
+    let Some(class) = class else { return Ok(source) };
+    let span = class.origin.start..class.origin.end;
+    source.class = Some(span.clone());
+    let mut reader = Reader { interpreter: &mut interpreter, unknown: Vec::new(), here: span.clone() };
+    let class = reader.interpreter.concrete(class);
+    match &class.value {
+        Value::Class(_) => reader.migration(&class, &mut source),
+        _ => reader.note(What::Migration, class.reason(), span),
+    }
+    source.unknown = reader.unknown;
+    Ok(source)
+}
+
+impl<'a> Reader<'_, 'a, '_> {
+    fn migration(&mut self, class: &Spanned<'a>, source: &mut MigrationSource) {
+        self.check_bases(class, source, 0);
+        let mut get = |name: &str| {
+            let value = self.interpreter.attribute_of_class(&class.value, name);
+            value.map(|value| self.interpreter.concrete(value))
+        };
+        let (dependencies, run_before, replaces) = (get("dependencies"), get("run_before"), get("replaces"));
+        let (operations, initial, atomic) = (get("operations"), get("initial"), get("atomic"));
+        source.dependencies = self.references(dependencies, What::Dependencies);
+        source.run_before = self.references(run_before, What::RunBefore);
+        source.replaces = self.references(replaces, What::Replaces);
+        source.operations = operations.map(|list| self.operations(&list)).unwrap_or_default();
+        source.initial = initial.and_then(|value| match value.value {
+            Value::None => None,
+            _ => self.certain(&value, What::Initial),
+        });
+        if let Some(value) = atomic {
+            let span = self.span(&value);
+            source.atomic = (self.certain(&value, What::Atomic).unwrap_or(true), span);
+        }
+    }
+
+    /// Finds out whether the class comes from Django's, and which of its methods are its own.
+    fn check_bases(&mut self, class: &Spanned<'a>, source: &mut MigrationSource, depth: u32) {
+        const DEEPEST: u32 = 20;
+        let Value::Class(id) = class.value else { return };
+        let class = self.interpreter.classes[id].clone();
+        let span =
+            if class.origin.module == 0 { class.origin.start..class.origin.end } else { self.here.clone() };
+        if class.is_changed || depth > DEEPEST {
+            self.note(What::Migration, "is changed by a decorator, a metaclass or a condition", span.clone());
+        }
+        for method in METHODS.iter().filter(|method| class.scope.contains_key(**method)) {
+            source.overrides.push(((*method).to_owned(), span.clone()));
+            if *method == "__init__" {
+                self.note(What::Migration, "has an __init__ of its own", span.clone());
+            }
+        }
+        for base in class.bases.clone() {
+            let base = self.interpreter.concrete(base);
+            match &base.value {
+                Value::Class(_) => self.check_bases(&base, source, depth + 1),
+                Value::Name(path)
+                    if path.starts_with("django.db.migrations.") || &**path == "builtins.object" => {}
+                _ => {
+                    let span = self.span(&base);
+                    self.note(What::Migration, base.reason(), span);
+                }
+            }
+        }
+    }
+
+    fn certain(&mut self, value: &Spanned<'a>, what: What) -> Option<bool> {
+        let known = truth(&value.value);
+        if known.is_none() {
+            self.note(what, value.reason(), self.span(value));
+        }
+        known
+    }
+
+    fn references(&mut self, list: Option<Spanned<'a>>, what: What) -> Vec<Reference> {
+        let Some(list) = list else { return Vec::new() };
+        let Some(items) = self.interpreter.concrete(list.clone()).items().cloned() else {
+            self.note(what, list.reason(), self.span(&list));
+            return Vec::new();
+        };
+        let mut references = Vec::with_capacity(items.len());
+        for item in items.iter() {
+            let item = self.interpreter.concrete(item.clone());
+            let span = self.span(&item);
+            match self.target(&item) {
+                Ok(target) => references.push(Reference { target, span }),
+                Err(reason) => self.note(what, reason, span),
+            }
+        }
+        references
+    }
+
+    fn target(&mut self, item: &Spanned<'a>) -> Result<Target, String> {
+        match &item.value {
+            Value::Sequence(pair) if pair.len() == 2 => {
+                let (app, name) =
+                    (self.interpreter.concrete(pair[0].clone()), self.interpreter.concrete(pair[1].clone()));
+                match (app.str(), name.str()) {
+                    (Some(app), Some(name)) => Ok(Target::Migration(MigrationId::new(app, name))),
+                    (None, _) => self.app_of_a_setting(&app, &name),
+                    _ => Err(name.reason()),
+                }
+            }
+            Value::Instance(instance) => self.swappable(instance).ok_or_else(|| item.reason()),
+            _ => Err(item.reason()),
+        }
+    }
+
+    /// `settings.AUTH_USER_MODEL.split(".")[0]` is not followed.
+    fn app_of_a_setting(&self, app: &Spanned<'a>, _: &Spanned<'a>) -> Result<Target, String> {
+        Err(app.reason())
+    }
+
+    /// `migrations.swappable_dependency(settings.AUTH_USER_MODEL)`.
+    fn swappable(&mut self, instance: &Instance<'a>) -> Option<Target> {
+        let Value::Name(path) = &instance.callee.value else { return None };
+        if !path.starts_with("django.db.migrations.") || !path.ends_with("swappable_dependency") {
+            return None;
+        }
+        let model = self.interpreter.concrete(instance.arguments.positional.first()?.clone());
+        match &model.value {
+            Value::Str(model) => {
+                let app = model.split('.').next().unwrap_or(model);
+                Some(Target::Migration(MigrationId::new(app, "__first__")))
+            }
+            Value::Name(path) => setting(path, None),
+            Value::Setting { path, default } => setting(path, default.as_deref()),
+            _ => None,
+        }
+    }
+}
+
+fn setting(path: &str, default: Option<&str>) -> Option<Target> {
+    let setting = path.strip_prefix("django.conf.settings.")?;
+    Some(Target::Swappable { setting: setting.to_owned(), default: default.map(str::to_owned) })
+}
+
+/// What a module imports, wherever in it.
+fn imports(tree: &ModModule) -> Vec<Import> {
+    let mut imports = Imports(Vec::new());
+    imports.visit_body(&tree.body);
+    imports.0
+}
+
+struct Imports(Vec<Import>);
+
+impl<'t> Visitor<'t> for Imports {
+    fn visit_stmt(&mut self, statement: &'t Stmt) {
+        match statement {
+            Stmt::Import(import) => {
+                let span = syntax::span(import);
+                let modules = import.names.iter().map(|alias| alias.name.id.to_string());
+                self.0.extend(modules.map(|module| Import { module, name: None, span: span.clone() }));
+            }
+            Stmt::ImportFrom(import) => {
+                let span = syntax::span(import);
+                let dots = ".".repeat(import.level as usize);
+                let module = import.module.as_ref().map_or("", |module| module.id.as_str());
+                let module = format!("{dots}{module}");
+                let names = import.names.iter().map(|alias| alias.name.id.to_string());
+                self.0.extend(names.map(|name| Import {
+                    module: module.clone(),
+                    name: Some(name),
+                    span: span.clone(),
+                }));
+            }
+            other => walk_stmt(self, other),
+        }
+    }
+}

@@ -1,0 +1,362 @@
+//! Operations: which of Django's they are, what they do, and whether they can be undone.
+
+use crate::facts::{Action, Operation, Reverse, Span, Unknown, What};
+use crate::field::has_table;
+use crate::interpreter::Interpreter;
+use crate::value::{Arguments, Instance, Scope, Spanned, Value, truth};
+
+/// Turns values into facts.
+pub(crate) struct Reader<'i, 'a, 'm> {
+    pub(crate) interpreter: &'i mut Interpreter<'a, 'm>,
+    pub(crate) unknown: Vec<Unknown>,
+    /// Where the value that is being read stands in the file itself: for what was written elsewhere.
+    pub(crate) here: Span,
+}
+
+/// Where Django's operations come from.
+const DJANGO: &[&str] = &["django.db.migrations.", "django.contrib.postgres.operations."];
+
+impl<'a> Reader<'_, 'a, '_> {
+    /// Where a value stands in the file.
+    pub(crate) fn span(&self, value: &Spanned<'_>) -> Span {
+        if value.origin.module == 0 { value.origin.start..value.origin.end } else { self.here.clone() }
+    }
+
+    /// Notes that something is not known.
+    pub(crate) fn note(&mut self, what: What, reason: impl Into<String>, span: Span) {
+        self.unknown.push(Unknown { what, reason: reason.into(), span });
+    }
+
+    /// The operations that a list has.
+    pub(crate) fn operations(&mut self, list: &Spanned<'a>) -> Vec<Operation> {
+        let list = self.interpreter.concrete(list.clone());
+        let Some(items) = list.items().cloned() else {
+            if !matches!(list.value, Value::None) {
+                self.note(What::Operations, list.reason(), self.span(&list));
+            }
+            return Vec::new();
+        };
+        items.iter().filter_map(|item| self.operation(item)).collect()
+    }
+
+    fn operation(&mut self, value: &Spanned<'a>) -> Option<Operation> {
+        let value = &self.interpreter.concrete(value.clone());
+        let span = self.span(value);
+        let Value::Instance(instance) = &value.value else {
+            self.note(What::Operations, value.reason(), span);
+            return None;
+        };
+        let outer = std::mem::replace(&mut self.here, span.clone());
+        let operation = self.instance(instance, span.clone());
+        self.here = outer;
+        if operation.is_none() {
+            self.note(What::Operations, value.reason(), span);
+        }
+        operation
+    }
+
+    fn instance(&mut self, instance: &Instance<'a>, span: Span) -> Option<Operation> {
+        let (class, _) = self.class_of(&instance.callee);
+        let class = class?;
+        let traced = match self.trace(&instance.callee, instance.arguments.clone()) {
+            Ok(traced) => traced,
+            Err(reason) => {
+                self.note(What::Argument, reason, span.clone());
+                let (action, elidable) = (Action::Custom, false);
+                return Some(Operation { class, span, action, reversible: None, elidable });
+            }
+        };
+        let (action, usual) = match &traced.django {
+            Some(django) => self.django(django, &traced.arguments, &span),
+            None => (Action::Custom, Some(true)),
+        };
+        let reversible =
+            if traced.overrides.is_empty() { usual } else { self.overridden(&traced.overrides, usual) };
+        let elidable =
+            traced.arguments.named("elidable").and_then(|value| truth(&value.value)).unwrap_or(false);
+        let is_own = traced.is_own || (traced.django.is_none() && !is_django(&instance.callee));
+        let action = if is_own && !matches!(action, Action::RunPython { .. } | Action::RunSql { .. }) {
+            Action::Custom
+        } else {
+            action
+        };
+        Some(Operation { class, span, action, reversible, elidable })
+    }
+
+    /// The name of a class, and its dotted path where it is imported.
+    pub(crate) fn class_of(&mut self, callee: &Spanned<'a>) -> (Option<String>, Option<String>) {
+        match &self.interpreter.concrete(callee.clone()).value {
+            Value::Class(id) => (Some(self.interpreter.classes[*id].name.to_owned()), None),
+            Value::Name(path) => {
+                let name = path.rsplit('.').next().unwrap_or(path);
+                let is_class = name.chars().next().is_some_and(char::is_uppercase);
+                (is_class.then(|| name.to_owned()), Some(path.to_string()))
+            }
+            _ => (None, None),
+        }
+    }
+
+    /// Follows a class to the one of Django that it is made from.
+    fn trace(&mut self, callee: &Spanned<'a>, arguments: Arguments<'a>) -> Result<Traced<'a>, String> {
+        let mut traced = Traced { django: None, arguments, overrides: Vec::new(), is_own: false };
+        let mut class = self.interpreter.concrete(callee.clone());
+        loop {
+            match &class.value {
+                Value::Name(path) => match django_class(path) {
+                    Some("Operation") => return Ok(traced),
+                    Some(django) => {
+                        traced.django = Some(django.to_owned());
+                        return Ok(traced);
+                    }
+                    None => return Err(format!("depends on {path}, which is not in this repository")),
+                },
+                Value::Class(id) => {
+                    let Some(base) = self.enter(*id, &mut traced)? else {
+                        return Err(format!(
+                            "depends on {}, which is no operation",
+                            self.interpreter.classes[*id].name
+                        ));
+                    };
+                    class = base;
+                }
+                _ => return Err(class.reason()),
+            }
+        }
+    }
+
+    /// One step up: what a class of the project changes, and the base that goes on.
+    fn enter(&mut self, id: usize, traced: &mut Traced<'a>) -> Result<Option<Spanned<'a>>, String> {
+        let class = self.interpreter.classes[id].clone();
+        if class.is_changed {
+            return Err(format!("depends on {}, which a decorator or a metaclass makes", class.name));
+        }
+        if let Some(Spanned { value: Value::Function(function), .. }) = class.scope.get("__init__") {
+            let (arguments, attributes) =
+                self.interpreter.initialise(function, &traced.arguments, class.origin)?;
+            traced.arguments = arguments;
+            traced.is_own = true;
+            traced.override_by(&attributes);
+        }
+        traced.is_own |= ["database_forwards", "database_backwards", "state_forwards"]
+            .iter()
+            .any(|method| class.scope.contains_key(method));
+        traced.override_by(&class.scope);
+        for base in &class.bases {
+            let base = self.interpreter.concrete(base.clone());
+            if matches!(&base.value, Value::Name(path) if path.starts_with("builtins.")) {
+                continue;
+            }
+            return Ok(Some(base));
+        }
+        Ok(None)
+    }
+
+    /// What a class of the project says about being undone: its own word counts before that of its base.
+    fn overridden(&mut self, overrides: &[Spanned<'a>], _: Option<bool>) -> Option<bool> {
+        let first = overrides.first()?;
+        let value = match &first.value {
+            Value::Function(function) => self.interpreter.property(function, first.origin),
+            _ => first.clone(),
+        };
+        truth(&value.value)
+    }
+
+    /// One of Django's own.
+    fn django(&mut self, class: &str, arguments: &Arguments<'a>, span: &Span) -> (Action, Option<bool>) {
+        let reversible = self.is_reversible(class, arguments);
+        let action = self.action(class, arguments);
+        if action.is_none() {
+            let reason = arguments.missing.as_ref().map_or_else(
+                || "has an argument that is not written out".to_owned(),
+                |missing| missing.reason(),
+            );
+            self.note(What::Argument, reason, span.clone());
+        }
+        (action.unwrap_or(Action::Unknown), reversible)
+    }
+
+    fn is_reversible(&mut self, class: &str, arguments: &Arguments<'a>) -> Option<bool> {
+        let reverse = match class {
+            "RunPython" => self.reverse(arguments, "reverse_code"),
+            "RunSQL" => self.reverse(arguments, "reverse_sql"),
+            _ => return Some(true),
+        };
+        match reverse {
+            Reverse::Missing => Some(false),
+            Reverse::Noop | Reverse::Given => Some(true),
+            Reverse::Unknown => None,
+        }
+    }
+
+    fn action(&mut self, class: &str, arguments: &Arguments<'a>) -> Option<Action> {
+        let text = |place: usize, name: &str| {
+            arguments.get(place, name).and_then(|value| value.str()).map(str::to_owned)
+        };
+        Some(match class {
+            "CreateModel" => {
+                let (has_table, table) = has_table(self.interpreter, arguments.get(2, "options"));
+                let fields = self.fields(arguments.get(1, "fields")?);
+                Action::CreateModel { name: text(0, "name")?, fields, table, has_table }
+            }
+            "DeleteModel" => Action::DeleteModel { name: text(0, "name")? },
+            "RenameModel" => Action::RenameModel { old: text(0, "old_name")?, new: text(1, "new_name")? },
+            "AlterModelTable" => {
+                let table = arguments.get(1, "table")?;
+                let is_known = matches!(table.value, Value::None | Value::Str(_));
+                let table = table.str().map(str::to_owned);
+                return is_known.then(|| Some(Action::AlterModelTable { name: text(0, "name")?, table }))?;
+            }
+            "AlterUniqueTogether" => {
+                let sets = arguments.get(1, "unique_together").and_then(sets);
+                Action::AlterUniqueTogether { name: text(0, "name")?, sets }
+            }
+            "AddField" | "AlterField" => {
+                let (model, name) = (text(0, "model_name")?, text(1, "name")?);
+                let field = self.interpreter.concrete(arguments.get(2, "field")?.clone());
+                let field = self.field(&field)?;
+                match class {
+                    "AddField" => Action::AddField { model, name, field },
+                    _ => Action::AlterField { model, name, field },
+                }
+            }
+            "RemoveField" => Action::RemoveField { model: text(0, "model_name")?, name: text(1, "name")? },
+            "RenameField" => Action::RenameField {
+                model: text(0, "model_name")?,
+                old: text(1, "old_name")?,
+                new: text(2, "new_name")?,
+            },
+            "AddIndex" | "AddIndexConcurrently" => Action::AddIndex {
+                model: text(0, "model_name")?,
+                concurrently: class.ends_with("Concurrently"),
+            },
+            "AddConstraint" | "AddConstraintNotValid" => {
+                self.constraint(text(0, "model_name")?, arguments.get(1, "constraint")?)?
+            }
+            "RunPython" => Action::RunPython {
+                code: self.function_name(arguments.get(0, "code")),
+                reverse: self.reverse(arguments, "reverse_code"),
+            },
+            "RunSQL" => Action::RunSql { reverse: self.reverse(arguments, "reverse_sql") },
+            "SeparateDatabaseAndState" => Action::Separate {
+                database: self.nested(arguments.get(0, "database_operations")),
+                state: self.nested(arguments.get(1, "state_operations")),
+            },
+            _ => Action::Other { model: text(0, "model_name").or_else(|| text(0, "name")) },
+        })
+    }
+
+    fn nested(&mut self, list: Option<&Spanned<'a>>) -> Vec<Operation> {
+        list.map(|list| self.operations(list)).unwrap_or_default()
+    }
+
+    fn fields(&mut self, list: &Spanned<'a>) -> Vec<(String, crate::facts::Field)> {
+        let list = self.interpreter.concrete(list.clone());
+        let items = list.items().cloned().unwrap_or_default();
+        let mut fields = Vec::with_capacity(items.len());
+        for item in items.iter() {
+            let pair = item.items().filter(|pair| pair.len() == 2).cloned();
+            let field = pair.and_then(|pair| {
+                let value = self.interpreter.concrete(pair[1].clone());
+                Some((pair[0].str()?.to_owned(), self.field(&value)?))
+            });
+            match field {
+                Some(field) => fields.push(field),
+                None => {
+                    let span = self.span(item);
+                    self.note(What::Argument, item.reason(), span);
+                }
+            }
+        }
+        fields
+    }
+
+    fn constraint(&mut self, model: String, value: &Spanned<'a>) -> Option<Action> {
+        let value = self.interpreter.concrete(value.clone());
+        let Value::Instance(constraint) = &value.value else { return None };
+        let class = self.class_of(&constraint.callee).0?;
+        let name = constraint.arguments.named("name").and_then(|name| name.str()).map(str::to_owned);
+        Some(Action::AddConstraint { model, class, name })
+    }
+
+    fn reverse(&mut self, arguments: &Arguments<'a>, name: &str) -> Reverse {
+        let Some(value) = arguments.get(1, name) else {
+            return if arguments.missing.is_none() { Reverse::Missing } else { Reverse::Unknown };
+        };
+        let value = self.interpreter.concrete(value.clone());
+        match &value.value {
+            Value::None => Reverse::Missing,
+            Value::Name(path) if path.ends_with(".noop") => Reverse::Noop,
+            Value::Str(text) if text.trim().is_empty() => Reverse::Noop,
+            Value::Sequence(items) if items.is_empty() => Reverse::Noop,
+            Value::Function(function) if does_nothing(function) => Reverse::Noop,
+            Value::Lambda(lambda, _) if lambda.body.is_none_literal_expr() => Reverse::Noop,
+            Value::Unknown(_) => Reverse::Unknown,
+            _ => Reverse::Given,
+        }
+    }
+
+    fn function_name(&mut self, code: Option<&Spanned<'a>>) -> String {
+        match code.map(|code| &code.value) {
+            Some(Value::Function(function)) => function.definition.name.id.to_string(),
+            Some(Value::Name(path)) => path.rsplit('.').next().unwrap_or(path).to_owned(),
+            Some(Value::Lambda(..)) => "a lambda".to_owned(),
+            _ => "code".to_owned(),
+        }
+    }
+}
+
+/// What following a class came to.
+struct Traced<'a> {
+    /// Django's class; none where it is the bare `Operation`.
+    django: Option<String>,
+    /// The arguments as Django's class gets them.
+    arguments: Arguments<'a>,
+    /// What the project's classes say of `reversible`, the nearest first.
+    overrides: Vec<Spanned<'a>>,
+    /// Whether a class of the project changes what is done.
+    is_own: bool,
+}
+
+impl<'a> Traced<'a> {
+    fn override_by(&mut self, scope: &Scope<'a>) {
+        self.overrides.extend(scope.get("reversible").cloned());
+    }
+}
+
+fn is_django(callee: &Spanned<'_>) -> bool {
+    matches!(&callee.value, Value::Name(path) if django_class(path).is_some())
+}
+
+/// The class of Django that a dotted path names, if it is an operation.
+fn django_class(path: &str) -> Option<&str> {
+    let is_django = DJANGO.iter().any(|start| path.starts_with(start));
+    is_django.then(|| path.rsplit('.').next().unwrap_or(path))
+}
+
+/// `{("a", "b")}`, or one set alone.
+fn sets(value: &Spanned<'_>) -> Option<Vec<Vec<String>>> {
+    if matches!(value.value, Value::None) {
+        return Some(Vec::new());
+    }
+    let items = value.items()?;
+    let names = |items: &[Spanned<'_>]| -> Option<Vec<String>> {
+        items.iter().map(|item| item.str().map(str::to_owned)).collect()
+    };
+    match names(items) {
+        Some(one) if !one.is_empty() => Some(vec![one]),
+        _ => items.iter().map(|set| names(set.items()?)).collect(),
+    }
+}
+
+/// Whether a function has nothing but a docstring, `pass` and `return`.
+fn does_nothing(function: &crate::value::Function<'_>) -> bool {
+    use ruff_python_ast::{Expr, Stmt};
+    function.definition.body.iter().all(|statement| match statement {
+        Stmt::Pass(_) => true,
+        Stmt::Expr(expression) => {
+            matches!(&*expression.value, Expr::StringLiteral(_) | Expr::EllipsisLiteral(_))
+        }
+        Stmt::Return(returned) => returned.value.as_ref().is_none_or(|value| value.is_none_literal_expr()),
+        _ => false,
+    })
+}

@@ -1,0 +1,230 @@
+//! Python source as a syntax tree, by ruff's parser. Text that would take the parser too deep is refused before it.
+
+use std::ops::Range;
+
+use ruff_python_ast::comparable::ComparableStmt;
+use ruff_python_ast::token::TokenKind;
+use ruff_python_ast::{ModModule, PySourceType, Stmt};
+use ruff_python_parser::{Mode, Parsed, lexer, parse_module, parse_unchecked_source};
+use ruff_text_size::{Ranged, TextRange};
+
+/// The longest text that is read: far above that of any migration.
+const LONGEST: usize = 8 * 1024 * 1024;
+
+/// How deep expressions and blocks may be nested. Python itself stops at 100 blocks and 200 parentheses.
+const DEEPEST: u32 = 200;
+
+/// Why a text is no module.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyntaxError {
+    /// What is wrong, as the end of a sentence that begins with "it".
+    pub reason: String,
+    /// Where.
+    pub span: Range<usize>,
+}
+
+/// Parses a module.
+pub(crate) fn parse(text: &str) -> Result<Parsed<ModModule>, SyntaxError> {
+    if text.len() > LONGEST {
+        return Err(SyntaxError { reason: format!("is longer than {} MiB", LONGEST >> 20), span: 0..0 });
+    }
+    if is_too_deep(text) {
+        return Err(SyntaxError { reason: format!("is nested deeper than {DEEPEST} levels"), span: 0..0 });
+    }
+    parse_module(text).map_err(|error| SyntaxError {
+        reason: format!("is no Python: {}", error.error),
+        span: range(error.location),
+    })
+}
+
+/// A range of ours.
+pub(crate) fn range(range: TextRange) -> Range<usize> {
+    range.start().to_usize()..range.end().to_usize()
+}
+
+/// The range of a node.
+pub(crate) fn span(node: &impl Ranged) -> Range<usize> {
+    range(node.range())
+}
+
+/// The comments of a text, where they stand, `#` included; none where the text cannot be read at all.
+pub fn comments(text: &str) -> Vec<Range<usize>> {
+    if !text.contains('#') {
+        return Vec::new();
+    }
+    tokens(text).into_iter().filter(|(kind, _)| *kind == TokenKind::Comment).map(|(_, range)| range).collect()
+}
+
+/// Whether two texts are the same program: comments, layout and kinds of quotes aside, and what classes assign to
+/// the names `besides`. False where one of them is no Python.
+pub fn is_same_program(one: &str, other: &str, besides: &[&str]) -> bool {
+    let (Ok(one), Ok(other)) = (parse(one), parse(other)) else { return one == other };
+    let (mut one, mut other) = (one.into_syntax(), other.into_syntax());
+    leave_out(&mut one, besides);
+    leave_out(&mut other, besides);
+    let pairs = || one.body.iter().zip(&other.body);
+    one.body.len() == other.body.len()
+        && pairs().all(|(one, other)| ComparableStmt::from(one) == ComparableStmt::from(other))
+}
+
+fn leave_out(module: &mut ModModule, names: &[&str]) {
+    let assigns = |statement: &Stmt| match statement {
+        Stmt::Assign(assign) => assign
+            .targets
+            .iter()
+            .all(|target| target.as_name_expr().is_some_and(|name| names.contains(&name.id.as_str()))),
+        _ => false,
+    };
+    for statement in &mut module.body {
+        if let Stmt::ClassDef(class) = statement {
+            class.body.retain(|statement| !assigns(statement));
+        }
+    }
+}
+
+fn tokens(text: &str) -> Vec<(TokenKind, Range<usize>)> {
+    if text.len() > LONGEST || is_too_deep(text) {
+        return Vec::new();
+    }
+    let parsed = parse_unchecked_source(text, PySourceType::Python);
+    parsed.tokens().iter().map(|token| (token.kind(), range(token.range()))).collect()
+}
+
+/// Whether the text is nested too deep for a parser that calls itself: an upper bound, by counting what nests between
+/// two commas.
+fn is_too_deep(text: &str) -> bool {
+    let mut lexer = lexer::lex(text, Mode::Module);
+    let mut open: Vec<u32> = vec![0];
+    let (mut deep, mut blocks) = (0_u32, 0_u32);
+    loop {
+        let kind = lexer.next_token();
+        let is_inside = open.len() > 1;
+        let level = open.last_mut().expect("the outermost level is never closed");
+        match kind {
+            TokenKind::EndOfFile => return false,
+            TokenKind::Lpar
+            | TokenKind::Lsqb
+            | TokenKind::Lbrace
+            | TokenKind::FStringStart
+            | TokenKind::TStringStart => {
+                *level += 1;
+                deep += 1;
+                open.push(0);
+            }
+            TokenKind::Rpar
+            | TokenKind::Rsqb
+            | TokenKind::Rbrace
+            | TokenKind::FStringEnd
+            | TokenKind::TStringEnd
+                if is_inside =>
+            {
+                deep -= open.pop().unwrap_or_default();
+            }
+            TokenKind::Comma | TokenKind::Newline => {
+                deep -= *level;
+                *level = 0;
+            }
+            TokenKind::Indent => blocks += 1,
+            TokenKind::Dedent => blocks = blocks.saturating_sub(1),
+            kind if nests(kind) => {
+                *level += 1;
+                deep += 1;
+            }
+            _ => {}
+        }
+        if deep > DEEPEST || blocks > DEEPEST / 2 {
+            return true;
+        }
+    }
+}
+
+/// Whether what follows the word may stand one level below it.
+fn nests(kind: TokenKind) -> bool {
+    kind.is_operator() && !matches!(kind, TokenKind::Equal)
+        || matches!(
+            kind,
+            TokenKind::Not
+                | TokenKind::Lambda
+                | TokenKind::If
+                | TokenKind::Else
+                | TokenKind::Elif
+                | TokenKind::Await
+                | TokenKind::Yield
+                | TokenKind::For
+                | TokenKind::And
+                | TokenKind::Or
+                | TokenKind::In
+                | TokenKind::Is
+                | TokenKind::Class
+                | TokenKind::Def
+                | TokenKind::Try
+                | TokenKind::With
+                | TokenKind::While
+                | TokenKind::Except
+                | TokenKind::Finally
+                | TokenKind::Match
+                | TokenKind::Case
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nesting_that_would_overflow_the_stack_is_refused() {
+        for text in [
+            "(".repeat(5000),
+            format!("x = {}1", "not ".repeat(5000)),
+            format!("x = {}1", "-".repeat(5000)),
+            format!("x = a{}", ".a".repeat(5000)),
+            format!("x = a{}", "()".repeat(5000)),
+            format!("x = {}1", "1 ** ".repeat(5000)),
+            format!("x = {}1", "1 + ".repeat(5000)),
+            format!("x = {}1", "lambda: ".repeat(5000)),
+            format!("x = {}1", "1 if 1 else ".repeat(5000)),
+            format!("{}x", "f'{".repeat(5000)),
+            (0..500).map(|depth| format!("{}if 1:\n", " ".repeat(depth))).collect(),
+            "if 1:\n".repeat(5000),
+            "{[(".repeat(3000),
+            "*".repeat(5000),
+            "@".repeat(5000),
+            "match x:\n case ".to_owned() + &"(".repeat(5000),
+            "match x:\n case ".to_owned() + &"-".repeat(5000),
+            "match x:\n case ".to_owned() + &"1|".repeat(5000),
+        ] {
+            assert!(parse(&text).is_err(), "{}", &text[..40]);
+        }
+    }
+
+    #[test]
+    fn long_lists_are_not_deep() {
+        let items = "('shop', '0001_initial'),\n".repeat(20_000);
+        assert!(parse(&format!("x = [\n{items}]\n")).is_ok());
+        assert!(parse(&"x = 1\n".repeat(20_000)).is_ok());
+        assert!(parse(&format!("{}1", "x = ".repeat(5000))).is_ok());
+        assert!(parse(&format!("x = {}'a'", "'a' ".repeat(20_000))).is_ok());
+    }
+
+    #[test]
+    fn another_layout_is_the_same_program() {
+        assert!(is_same_program(
+            "x = f(1,2)  # why\ny = 'a'\n",
+            "x = f(\n    1,\n    2,\n)\n\ny = \"a\"\n",
+            &[]
+        ));
+        assert!(!is_same_program("x = 'a b'\n", "x = 'a  b'\n", &[]));
+        assert!(!is_same_program("x = (1)\n", "x = (1,)\n", &[]));
+        assert!(!is_same_program("if a:\n  b\nc\n", "if a:\n  b\n  c\n", &[]));
+        assert!(!is_same_program("x = 1\n", "x = 1\ny = 1\n", &[]));
+        let class = |body: &str| format!("class A:\n    x = 1\n    {body}\n");
+        assert!(is_same_program(&class("y = 1"), &class("y = 2"), &["y"]));
+        assert!(!is_same_program(&class("y = 1"), &class("y = 2"), &["x"]));
+    }
+
+    #[test]
+    fn comments_are_not_found_inside_strings() {
+        let text = "x = '# no'  # yes\n";
+        assert_eq!(comments(text).into_iter().map(|range| &text[range]).collect::<Vec<_>>(), ["# yes"]);
+    }
+}

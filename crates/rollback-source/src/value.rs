@@ -1,0 +1,235 @@
+//! What an expression comes to without running anything.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use ruff_python_ast::{ExprLambda, StmtFunctionDef};
+
+/// Where a value was written: in which of the modules that were read, and where in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Origin {
+    pub(crate) module: usize,
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+}
+
+/// A value, and where it was written.
+#[derive(Clone, Debug)]
+pub(crate) struct Spanned<'a> {
+    pub(crate) value: Value<'a>,
+    pub(crate) origin: Origin,
+}
+
+/// The names of a module, a class or a call.
+pub(crate) type Scope<'a> = HashMap<&'a str, Spanned<'a>>;
+
+/// What an expression comes to.
+#[derive(Clone, Debug)]
+pub(crate) enum Value<'a> {
+    None,
+    Bool(bool),
+    Int(i64),
+    Str(Rc<str>),
+    /// A list, a tuple or a set.
+    Sequence(Rc<Vec<Spanned<'a>>>),
+    Dict(Rc<Vec<(Spanned<'a>, Spanned<'a>)>>),
+    /// Something from another module, by its dotted path.
+    Name(Rc<str>),
+    /// A setting of the project that a default stands in for.
+    Setting {
+        path: Rc<str>,
+        default: Option<Rc<str>>,
+    },
+    /// What calling a class comes to.
+    Instance(Rc<Instance<'a>>),
+    /// A class of a module that was read, by its place in the interpreter's list.
+    Class(usize),
+    /// A function of a module that was read.
+    Function(&'a Function<'a>),
+    Lambda(&'a ExprLambda, usize),
+    /// The first argument of a method.
+    Itself,
+    /// Not known; why, as the end of a sentence that begins with "it".
+    Unknown(Rc<str>),
+}
+
+/// A call that was not carried out.
+#[derive(Debug)]
+pub(crate) struct Instance<'a> {
+    pub(crate) callee: Spanned<'a>,
+    pub(crate) arguments: Arguments<'a>,
+}
+
+/// The arguments of a call.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Arguments<'a> {
+    pub(crate) positional: Vec<Spanned<'a>>,
+    pub(crate) named: Vec<(Rc<str>, Spanned<'a>)>,
+    /// Why some of them are not known: `**options`.
+    pub(crate) missing: Option<Spanned<'a>>,
+}
+
+impl<'a> Arguments<'a> {
+    /// The argument at this place or with this name.
+    pub(crate) fn get(&self, place: usize, name: &str) -> Option<&Spanned<'a>> {
+        self.positional.get(place).or_else(|| self.named(name))
+    }
+
+    /// The argument with this name.
+    pub(crate) fn named(&self, name: &str) -> Option<&Spanned<'a>> {
+        self.named.iter().rev().find(|(given, _)| &**given == name).map(|(_, value)| value)
+    }
+}
+
+/// A function of a module that was read.
+#[derive(Debug)]
+pub(crate) struct Function<'a> {
+    pub(crate) definition: &'a StmtFunctionDef,
+    pub(crate) module: usize,
+}
+
+/// A class of a module that was read.
+#[derive(Clone, Debug)]
+pub(crate) struct Class<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) bases: Vec<Spanned<'a>>,
+    pub(crate) scope: Scope<'a>,
+    pub(crate) origin: Origin,
+    /// Why it may be something else in the end: a decorator, a metaclass.
+    pub(crate) is_changed: bool,
+}
+
+impl<'a> Spanned<'a> {
+    /// The same value, written elsewhere.
+    pub(crate) fn at(self, origin: Origin) -> Self {
+        Self { value: self.value, origin }
+    }
+
+    pub(crate) fn unknown(reason: impl Into<Rc<str>>, origin: Origin) -> Self {
+        Self { value: Value::Unknown(reason.into()), origin }
+    }
+
+    pub(crate) fn str(&self) -> Option<&str> {
+        match &self.value {
+            Value::Str(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn items(&self) -> Option<&Rc<Vec<Spanned<'a>>>> {
+        match &self.value {
+            Value::Sequence(items) => Some(items),
+            _ => None,
+        }
+    }
+
+    /// Why it is not known, if it is not.
+    pub(crate) fn why(&self) -> Option<&str> {
+        match &self.value {
+            Value::Unknown(why) => Some(why),
+            _ => None,
+        }
+    }
+
+    /// Why it cannot be used as something that is known.
+    pub(crate) fn reason(&self) -> String {
+        match &self.value {
+            Value::Unknown(why) => why.to_string(),
+            Value::Name(path) => format!("depends on {}", described(path)),
+            Value::Setting { path, .. } => format!("depends on {}", described(path)),
+            Value::Itself | Value::Lambda(..) | Value::Function(_) | Value::Class(_) => "is code".to_owned(),
+            Value::Instance(instance) => match &instance.callee.value {
+                Value::Name(path) => format!("is made by {path}()"),
+                _ => "is made by a call".to_owned(),
+            },
+            _ => "is no value that fits here".to_owned(),
+        }
+    }
+}
+
+/// What a dotted path stands for, in words.
+fn described(path: &str) -> String {
+    match path.strip_prefix("django.conf.settings.") {
+        Some(setting) => format!("the setting {setting}"),
+        None if path.ends_with(".vendor") => "which database it is".to_owned(),
+        None => path.to_owned(),
+    }
+}
+
+/// Whether something counts as true in a condition; none where that is not known.
+pub(crate) fn truth(value: &Value<'_>) -> Option<bool> {
+    match value {
+        Value::None => Some(false),
+        Value::Bool(value) => Some(*value),
+        Value::Int(value) => Some(*value != 0),
+        Value::Str(text) => Some(!text.is_empty()),
+        Value::Sequence(items) => Some(!items.is_empty()),
+        Value::Dict(items) => Some(!items.is_empty()),
+        Value::Class(_) | Value::Function(_) | Value::Lambda(..) => Some(true),
+        Value::Name(path) if &**path == "typing.TYPE_CHECKING" => Some(false),
+        _ => None,
+    }
+}
+
+/// Whether two values are equal in Python; none where that is not known.
+pub(crate) fn equal(one: &Value<'_>, other: &Value<'_>) -> Option<bool> {
+    match (one, other) {
+        (Value::Bool(one), Value::Bool(other)) => Some(one == other),
+        (Value::Int(one), Value::Int(other)) => Some(one == other),
+        (Value::Str(one), Value::Str(other)) => Some(one == other),
+        (Value::Sequence(one), Value::Sequence(other)) => {
+            let pairs = one.iter().zip(other.iter());
+            let all = pairs.map(|(one, other)| equal(&one.value, &other.value));
+            if one.len() == other.len() {
+                all.into_iter().try_fold(true, |all, next| Some(all && next?))
+            } else {
+                Some(false)
+            }
+        }
+        (Value::None, Value::None) => Some(true),
+        (one, other) if is_plain(one) && is_plain(other) => Some(false),
+        _ => None,
+    }
+}
+
+fn is_plain(value: &Value<'_>) -> bool {
+    matches!(
+        value,
+        Value::None | Value::Bool(_) | Value::Int(_) | Value::Str(_) | Value::Sequence(_) | Value::Dict(_)
+    )
+}
+
+/// Whether two values are the same in every respect that matters to a reader of facts.
+pub(crate) fn same(one: &Value<'_>, other: &Value<'_>) -> bool {
+    match (one, other) {
+        (Value::Sequence(one), Value::Sequence(other)) => {
+            one.len() == other.len()
+                && one.iter().zip(other.iter()).all(|(one, other)| same(&one.value, &other.value))
+        }
+        (Value::Dict(one), Value::Dict(other)) => {
+            let pairs = || one.iter().zip(other.iter());
+            one.len() == other.len()
+                && pairs().all(|(one, other)| {
+                    same(&one.0.value, &other.0.value) && same(&one.1.value, &other.1.value)
+                })
+        }
+        (Value::Name(one), Value::Name(other)) => one == other,
+        (Value::Class(one), Value::Class(other)) => one == other,
+        (Value::Function(one), Value::Function(other)) => std::ptr::eq(*one, *other),
+        (Value::Instance(one), Value::Instance(other)) => {
+            let (left, right) = (&one.arguments, &other.arguments);
+            let positional = left.positional.iter().zip(&right.positional);
+            let named = left.named.iter().zip(&right.named);
+            same(&one.callee.value, &other.callee.value)
+                && left.positional.len() == right.positional.len()
+                && left.named.len() == right.named.len()
+                && left.missing.is_none()
+                && right.missing.is_none()
+                && positional.into_iter().all(|(one, other)| same(&one.value, &other.value))
+                && named
+                    .into_iter()
+                    .all(|(one, other)| one.0 == other.0 && same(&one.1.value, &other.1.value))
+        }
+        (one, other) => is_plain(one) && is_plain(other) && equal(one, other) == Some(true),
+    }
+}
