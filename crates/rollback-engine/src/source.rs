@@ -279,6 +279,7 @@ fn tags_of(repository: &dyn Repository, commit: &CommitId) -> Result<Vec<String>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ports::Files;
 
     struct FakeRepository(Option<CommitId>);
 
@@ -293,6 +294,22 @@ mod tests {
 
         fn tags(&self) -> Result<Vec<(String, CommitId)>, RepositoryError> {
             Ok(vec![("v1".to_owned(), commit("aa")), ("v2".to_owned(), commit("bb"))])
+        }
+
+        fn resolve(&self, _: &str) -> Result<Option<CommitId>, RepositoryError> {
+            unreachable!("the commit of a deploy is never a revision")
+        }
+
+        fn ancestors(&self, _: &CommitId) -> Result<Vec<CommitId>, RepositoryError> {
+            unreachable!("history plays no part here")
+        }
+
+        fn files(&self, _: &CommitId) -> Result<Box<dyn Files>, RepositoryError> {
+            unreachable!("files play no part here")
+        }
+
+        fn work_tree(&self) -> Result<Option<Box<dyn Files>>, RepositoryError> {
+            unreachable!("files play no part here")
         }
     }
 

@@ -45,6 +45,50 @@ pub(crate) fn reftable(path: &Path) -> RepositoryError {
     about(path, "it keeps its branches and tags in a reftable, which cannot be read here", Some(hint))
 }
 
+/// A commit that this clone does not have, or has never had.
+pub(crate) fn missing_commit(repository: &gix::Repository, root: &Path, commit: &str) -> RepositoryError {
+    let command = match repository.is_shallow() {
+        Ok(true) => "git fetch --unshallow",
+        _ => "git fetch --all --tags",
+    };
+    about(root, &format!("commit {commit} is not in this clone"), Some(format!("fetch it with `{command}`")))
+}
+
+/// A file or folder of a commit whose object a partial clone left out, or that is lost. `path` is empty for the root.
+pub(crate) fn missing_object(root: &Path, path: &str, id: &str) -> RepositoryError {
+    let what = if path.is_empty() { "the root folder" } else { path };
+    let reason = format!("object {id} ({what}) is not in this clone");
+    // Without `--no-filter` git would leave out the same objects again.
+    let hint = "fetch everything with `git fetch --refetch --no-filter`, or make a full clone";
+    about(root, &reason, Some(hint.to_owned()))
+}
+
+/// A revision that begins the hash of several commits.
+pub(crate) fn ambiguous(root: &Path, revision: &str) -> RepositoryError {
+    let reason = format!("`{revision}` is ambiguous: the hashes of several commits begin with these digits");
+    about(root, &reason, Some("give more digits".to_owned()))
+}
+
+/// A file of the work tree that was there a moment ago.
+pub(crate) fn unreadable_file(root: &Path, path: &str, err: &io::Error) -> RepositoryError {
+    match err.kind() {
+        ErrorKind::NotFound => {
+            let hint = "run this again when nothing changes the work tree";
+            about(
+                root,
+                &format!("the file {path} went away while the work tree was read"),
+                Some(hint.to_owned()),
+            )
+        }
+        _ => about(root, &format!("the file {path}: {}", one_line(&err.to_string())), None),
+    }
+}
+
+/// A folder of the work tree whose files cannot be listed.
+pub(crate) fn unreadable_folder(root: &Path, err: &ignore::Error) -> RepositoryError {
+    about(root, &one_line(&err.to_string()), None)
+}
+
 /// gix takes a file that it may not look at for a missing one.
 fn is_closed(git_dir: &Path) -> bool {
     let head = git_dir.join("HEAD").metadata();

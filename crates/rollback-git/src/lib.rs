@@ -3,6 +3,9 @@
 //! engine; gix, whose API moves, is used in this crate alone.
 
 mod error;
+mod revision;
+mod tree;
+mod work_tree;
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -10,7 +13,10 @@ use std::path::{Path, PathBuf};
 use gix::objs::Kind;
 use gix::refs::file::find::ReferenceDecode;
 use rollback_core::CommitId;
-use rollback_engine::ports::{Repository, RepositoryError};
+use rollback_engine::ports::{Files, Repository, RepositoryError};
+
+use crate::tree::CommitFiles;
+use crate::work_tree::WorkTree;
 
 /// An open repository: a work tree's, a bare one, a submodule or a linked work tree.
 #[derive(Debug)]
@@ -77,6 +83,16 @@ impl GitRepository {
         let is_commit = header.is_some_and(|header| header.kind() == Kind::Commit);
         Ok(is_commit.then(|| (name, commit_id(id.detach()))))
     }
+
+    /// gix's form of a commit's id. One of the other object format is in no repository of this one.
+    fn object_id(&self, commit: &CommitId) -> Result<gix::ObjectId, RepositoryError> {
+        let id =
+            gix::ObjectId::from_hex(commit.as_str().as_bytes()).expect("a commit id is 40 or 64 hex digits");
+        match id.kind() == self.inner.object_hash() {
+            true => Ok(id),
+            false => Err(error::missing_commit(&self.inner, &self.root(), commit.as_str())),
+        }
+    }
 }
 
 impl Repository for GitRepository {
@@ -90,6 +106,26 @@ impl Repository for GitRepository {
 
     fn tags(&self) -> Result<Vec<(String, CommitId)>, RepositoryError> {
         self.read_tags().map_err(|err| error::unreadable(&self.root(), &err))
+    }
+
+    fn resolve(&self, revision: &str) -> Result<Option<CommitId>, RepositoryError> {
+        Ok(revision::resolve(&self.inner, &self.root(), revision)?.map(commit_id))
+    }
+
+    fn ancestors(&self, commit: &CommitId) -> Result<Vec<CommitId>, RepositoryError> {
+        let ids = revision::ancestors(&self.inner, &self.root(), self.object_id(commit)?)?;
+        Ok(ids.into_iter().map(commit_id).collect())
+    }
+
+    fn files(&self, commit: &CommitId) -> Result<Box<dyn Files>, RepositoryError> {
+        Ok(Box::new(CommitFiles::walk(&self.inner, &self.root(), self.object_id(commit)?)?))
+    }
+
+    fn work_tree(&self) -> Result<Option<Box<dyn Files>>, RepositoryError> {
+        let Some(root) = self.inner.workdir() else {
+            return Ok(None);
+        };
+        Ok(Some(Box::new(WorkTree::walk(&self.inner, root)?)))
     }
 }
 

@@ -2,7 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-use std::collections::BTreeMap;
+mod sandbox;
+
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,8 @@ use std::process::Command;
 
 use rollback_engine::ports::{Repository, RepositoryError};
 use rollback_git::{GitRepository, discover};
-use tempfile::TempDir;
+
+use crate::sandbox::{Sandbox, open};
 
 // ---------------------------------------------------------------- where the repository is
 
@@ -240,7 +242,7 @@ fn tags_of_each_kind_lead_to_their_commit() {
 
     sandbox.git(&shop, ["gc"]);
     assert_tags(&open(&shop), expected);
-    assert_eq!(open(&shop).tags().unwrap(), sandbox.commit_tags(&shop));
+    assert_eq!(open(&shop).tags().unwrap(), commit_tags(&sandbox, &shop));
 }
 
 #[test]
@@ -320,7 +322,7 @@ fn a_sha256_repository() {
     for _ in ["loose", "packed"] {
         let repository = open(&shop);
         assert_head(&repository, &two);
-        assert_eq!(repository.tags().unwrap(), sandbox.commit_tags(&shop));
+        assert_eq!(repository.tags().unwrap(), commit_tags(&sandbox, &shop));
         sandbox.git(&shop, ["gc"]);
     }
 }
@@ -541,8 +543,13 @@ fn neither_environment_nor_configuration_lead_astray_or_run_anything() {
 
     let sandbox = Sandbox::new();
     let shop = sandbox.repository("shop");
+    fs::write(shop.join("manage.py"), "import django\n").unwrap();
+    sandbox.git(&shop, ["add", "manage.py"]);
     let head = sandbox.commit(&shop, "one");
     sandbox.git(&shop, ["tag", "-a", "-m", "one", "v1"]);
+    let ignored = sandbox.path("git/ignore"); // where $XDG_CONFIG_HOME leads
+    fs::create_dir(sandbox.path("git")).unwrap();
+    fs::write(&ignored, "*.py\n").unwrap();
     let decoy = sandbox.repository("decoy");
     sandbox.commit(&decoy, "decoy");
 
@@ -576,9 +583,11 @@ fn neither_environment_nor_configuration_lead_astray_or_run_anything() {
         .env("XDG_CONFIG_HOME", &sandbox.root)
         .env("GIT_CONFIG_GLOBAL", sandbox.path(".gitconfig"))
         .env("GIT_CONFIG_SYSTEM", sandbox.path(".gitconfig"))
-        .env("GIT_CONFIG_COUNT", "1")
+        .env("GIT_CONFIG_COUNT", "2")
         .env("GIT_CONFIG_KEY_0", "core.fsmonitor")
         .env("GIT_CONFIG_VALUE_0", run)
+        .env("GIT_CONFIG_KEY_1", "core.excludesFile")
+        .env("GIT_CONFIG_VALUE_1", &ignored)
         .env("GIT_DIR", &decoy_git)
         .env("GIT_COMMON_DIR", &decoy_git)
         .env("GIT_WORK_TREE", &decoy)
@@ -608,82 +617,15 @@ fn reads_in_a_hostile_environment() {
     assert!(!repository.is_shallow());
     assert_head(&repository, &head);
     assert_tags(&repository, [("v1", &head)]);
+    assert_eq!(repository.resolve("main").unwrap().unwrap().as_str(), head);
+    let committed = repository.files(&head.parse().unwrap()).unwrap();
+    assert_eq!(committed.paths(), ["manage.py"]);
+    assert_eq!(committed.reader().unwrap().read(0).unwrap(), b"import django\n");
+    fs::write(shop.join("new.py"), "").unwrap();
+    assert_eq!(repository.work_tree().unwrap().unwrap().paths(), ["manage.py", "new.py"]);
 }
 
 // ---------------------------------------------------------------- helpers
-
-/// A folder outside every repository, in which `git` runs without any configuration of the machine's or the user's.
-struct Sandbox {
-    root: PathBuf,
-    _folder: TempDir,
-}
-
-impl Sandbox {
-    fn new() -> Self {
-        let folder = TempDir::new().unwrap();
-        Self { root: folder.path().canonicalize().unwrap(), _folder: folder }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.root.join(name)
-    }
-
-    fn repository(&self, name: &str) -> PathBuf {
-        self.git(&self.root, ["init", "-b", "main", name]);
-        self.path(name)
-    }
-
-    /// Makes a commit and returns its id.
-    fn commit(&self, repository: &Path, message: &str) -> String {
-        self.git(repository, ["commit", "--allow-empty", "-m", message]);
-        self.git(repository, ["rev-parse", "HEAD"])
-    }
-
-    /// What git itself says about the tags that lead to a commit.
-    fn commit_tags(&self, repository: &Path) -> Vec<(String, rollback_core::CommitId)> {
-        let names = self.git(repository, ["tag", "--list"]);
-        let commit =
-            |name: &str| self.try_git(repository, ["rev-parse", "--verify", &format!("{name}^{{commit}}")]);
-        names
-            .lines()
-            .filter_map(|name| Some((name.to_owned(), commit(name).ok()?.parse().unwrap())))
-            .collect()
-    }
-
-    fn git<const N: usize>(&self, folder: &Path, arguments: [impl AsRef<OsStr>; N]) -> String {
-        self.try_git(folder, arguments).unwrap()
-    }
-
-    /// What `git` says on stdout, or on stderr if it fails.
-    fn try_git<const N: usize>(
-        &self,
-        folder: &Path,
-        arguments: [impl AsRef<OsStr>; N],
-    ) -> Result<String, String> {
-        let date = "2026-05-04T12:00:00+00:00";
-        let environment = BTreeMap::from([
-            ("HOME", self.root.to_str().unwrap()),
-            ("GIT_CONFIG_GLOBAL", "/dev/null"),
-            ("GIT_CONFIG_NOSYSTEM", "1"),
-            ("GIT_AUTHOR_NAME", "Ada"),
-            ("GIT_AUTHOR_EMAIL", "ada@example.com"),
-            ("GIT_AUTHOR_DATE", date),
-            ("GIT_COMMITTER_NAME", "Ada"),
-            ("GIT_COMMITTER_EMAIL", "ada@example.com"),
-            ("GIT_COMMITTER_DATE", date),
-        ]);
-        let output = Command::new("git")
-            .args(arguments)
-            .current_dir(folder)
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .envs(environment)
-            .output()
-            .expect("these tests need the `git` program");
-        let text = |bytes| String::from_utf8_lossy(bytes).trim().to_owned();
-        if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
-    }
-}
 
 /// Two commits and tags of every kind; those of a tree and a file lead to no commit.
 fn tag_in_each_way(sandbox: &Sandbox, shop: &Path) -> (String, String) {
@@ -704,8 +646,12 @@ fn tag_in_each_way(sandbox: &Sandbox, shop: &Path) -> (String, String) {
     (one, two)
 }
 
-fn open(path: &Path) -> GitRepository {
-    discover(path).unwrap().unwrap()
+/// What git itself says about the tags that lead to a commit.
+fn commit_tags(sandbox: &Sandbox, repository: &Path) -> Vec<(String, rollback_core::CommitId)> {
+    let names = sandbox.git(repository, ["tag", "--list"]);
+    let commit =
+        |name: &str| sandbox.try_git(repository, ["rev-parse", "--verify", &format!("{name}^{{commit}}")]);
+    names.lines().filter_map(|name| Some((name.to_owned(), commit(name).ok()?.parse().unwrap()))).collect()
 }
 
 fn failure(path: &Path) -> RepositoryError {

@@ -1,0 +1,115 @@
+//! The files of a commit, out of git's objects. The tree is walked once, for paths and hashes; contents are read
+//! one by one, by as many threads as there are readers.
+//!
+//! gix can keep objects and the bases of deltas in caches. Measured on 5,000 and 10,000 files, no cache of either kind
+//! saves enough to be seen: git stores the newest contents whole, and nothing is read twice.
+
+use std::path::{Path, PathBuf};
+
+use gix::ObjectId;
+use gix::objs::tree::EntryKind;
+use rollback_engine::ports::{Files, ReadFiles, RepositoryError};
+
+use crate::error;
+
+/// What git's objects say about the files of one commit.
+pub(crate) struct CommitFiles {
+    repository: gix::ThreadSafeRepository,
+    root: PathBuf,
+    paths: Vec<String>,
+    ids: Vec<ObjectId>,
+}
+
+/// Reads with a handle of its own: those of gix are for one thread.
+struct CommitReader<'files> {
+    files: &'files CommitFiles,
+    repository: gix::Repository,
+}
+
+/// Whether a file of this name is one that the engine asks for.
+pub(crate) fn is_wanted(name: &str) -> bool {
+    name.ends_with(".py") || name == "pyproject.toml"
+}
+
+impl CommitFiles {
+    /// Walks the tree of `commit`, an object that must be one. `root` is where the repository is, for messages.
+    pub(crate) fn walk(
+        repository: &gix::Repository,
+        root: &Path,
+        commit: ObjectId,
+    ) -> Result<Self, RepositoryError> {
+        let tree = tree_of(repository, root, commit)?;
+        let (paths, ids) = files_below(repository, root, tree)?.into_iter().unzip();
+        Ok(Self { repository: repository.clone().into_sync(), root: root.to_owned(), paths, ids })
+    }
+}
+
+impl Files for CommitFiles {
+    fn paths(&self) -> &[String] {
+        &self.paths
+    }
+
+    fn reader(&self) -> Result<Box<dyn ReadFiles + '_>, RepositoryError> {
+        Ok(Box::new(CommitReader { files: self, repository: self.repository.to_thread_local() }))
+    }
+}
+
+impl ReadFiles for CommitReader<'_> {
+    fn hash(&mut self, index: usize) -> Result<String, RepositoryError> {
+        Ok(self.files.ids[index].to_string())
+    }
+
+    fn read(&mut self, index: usize) -> Result<Vec<u8>, RepositoryError> {
+        let id = self.files.ids[index];
+        let object = find(&self.repository, &self.files.root, id, &self.files.paths[index])?;
+        Ok(object.detach().data)
+    }
+}
+
+fn tree_of(repository: &gix::Repository, root: &Path, commit: ObjectId) -> Result<ObjectId, RepositoryError> {
+    let found = repository.try_find_object(commit).map_err(|err| error::unreadable(root, &err))?;
+    let object = found.ok_or_else(|| error::missing_commit(repository, root, &commit.to_string()))?;
+    let tree = object.try_into_commit().and_then(|commit| Ok(commit.tree_id()?.detach()));
+    tree.map_err(|err| error::unreadable(root, &err))
+}
+
+/// The wanted files below `tree`, in the order of their paths. Symbolic links and submodules are neither files nor
+/// folders here, and what has a name that is not UTF-8 is passed over: Python could not import it by that name.
+fn files_below(
+    repository: &gix::Repository,
+    root: &Path,
+    tree: ObjectId,
+) -> Result<Vec<(String, ObjectId)>, RepositoryError> {
+    let mut files = Vec::new();
+    let mut folders = vec![(String::new(), tree)];
+    while let Some((folder, id)) = folders.pop() {
+        let tree = find(repository, root, id, &folder)?;
+        let tree = tree.try_into_tree().map_err(|err| error::unreadable(root, &err))?;
+        for entry in tree.iter() {
+            let entry = entry.map_err(|err| error::unreadable(root, &err))?;
+            let Ok(name) = str::from_utf8(entry.filename()) else {
+                continue;
+            };
+            match entry.mode().kind() {
+                EntryKind::Tree => folders.push((format!("{folder}{name}/"), entry.object_id())),
+                EntryKind::Blob | EntryKind::BlobExecutable if is_wanted(name) => {
+                    files.push((format!("{folder}{name}"), entry.object_id()));
+                }
+                _ => {}
+            }
+        }
+    }
+    files.sort_unstable();
+    Ok(files)
+}
+
+/// The object behind `path`, which a partial clone may not have.
+fn find<'repository>(
+    repository: &'repository gix::Repository,
+    root: &Path,
+    id: ObjectId,
+    path: &str,
+) -> Result<gix::Object<'repository>, RepositoryError> {
+    let found = repository.try_find_object(id).map_err(|err| error::unreadable(root, &err))?;
+    found.ok_or_else(|| error::missing_object(root, path, &id.to_string()))
+}

@@ -1,0 +1,145 @@
+//! The files of a work tree, as they lie there: what git tracks, and what it would offer to add.
+//!
+//! Contents are taken as they are. Where `.gitattributes` or `core.autocrlf` would convert line endings, the hash of
+//! a file differs from the one in the commit although git sees no change: such a file is only read once more.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Component, Path, PathBuf};
+
+use gix::index::entry::Mode;
+use ignore::{DirEntry, WalkBuilder};
+use rollback_engine::ports::{Files, ReadFiles, RepositoryError};
+
+use crate::error;
+use crate::tree::is_wanted;
+
+/// The files below a folder, and the kind of hash that its repository uses.
+pub(crate) struct WorkTree {
+    root: PathBuf,
+    hash: gix::hash::Kind,
+    paths: Vec<String>,
+}
+
+/// Holds what it read for a hash until it is asked for the contents: they belong together, and the file may change.
+struct WorkTreeReader<'files> {
+    files: &'files WorkTree,
+    held: Option<(usize, Vec<u8>)>,
+}
+
+impl WorkTree {
+    /// Looks for the files of `repository`, whose work tree is `root`.
+    pub(crate) fn walk(repository: &gix::Repository, root: &Path) -> Result<Self, RepositoryError> {
+        let mut paths = files_below(root, &repository.common_dir().join("info/exclude"))?;
+        paths.sort_unstable();
+        let tracked = tracked_files(repository).map_err(|err| error::unreadable(root, &err))?;
+        let ignored = |path: &String| paths.binary_search(path).is_err() && is_reachable(root, path);
+        let more: Vec<_> = tracked.into_iter().filter(ignored).collect();
+        paths.extend(more);
+        paths.sort_unstable();
+        Ok(Self { root: root.to_owned(), hash: repository.object_hash(), paths })
+    }
+}
+
+impl Files for WorkTree {
+    fn paths(&self) -> &[String] {
+        &self.paths
+    }
+
+    fn reader(&self) -> Result<Box<dyn ReadFiles + '_>, RepositoryError> {
+        Ok(Box::new(WorkTreeReader { files: self, held: None }))
+    }
+}
+
+impl ReadFiles for WorkTreeReader<'_> {
+    fn hash(&mut self, index: usize) -> Result<String, RepositoryError> {
+        let contents = self.read(index)?;
+        let hash = gix::objs::compute_hash(self.files.hash, gix::objs::Kind::Blob, &contents);
+        self.held = Some((index, contents));
+        hash.map(|hash| hash.to_string()).map_err(|err| error::unreadable(&self.files.root, &err))
+    }
+
+    fn read(&mut self, index: usize) -> Result<Vec<u8>, RepositoryError> {
+        match self.held.take() {
+            Some((held, contents)) if held == index => Ok(contents),
+            _ => {
+                let path = &self.files.paths[index];
+                let contents = fs::read(self.files.root.join(path));
+                contents.map_err(|err| error::unreadable_file(&self.files.root, path, &err))
+            }
+        }
+    }
+}
+
+/// The wanted files below `root` that no `.gitignore` and not `exclude` leaves out. Only what belongs to the repository
+/// counts: no `.ignore` file, nothing above the root, and none of the user's own configuration.
+fn files_below(root: &Path, exclude: &Path) -> Result<Vec<String>, RepositoryError> {
+    let mut walk = WalkBuilder::new(root);
+    // Without `require_git` the rules hold below any root; with no `parents`, none from above it join them.
+    walk.standard_filters(false).git_ignore(true).require_git(false).current_dir(root);
+    // Most repositories have no such file, and a line in it that is no pattern is git's to complain about.
+    let _ = walk.add_ignore(exclude);
+    walk.filter_entry(|entry| entry.depth() == 0 || !is_folder(entry) || may_enter(entry.path()));
+    let entries = walk.build().filter_map(|entry| match entry {
+        Ok(entry) => wanted_path(root, &entry).map(Ok),
+        Err(err) if is_passed_over(&err) => None,
+        Err(err) => Some(Err(error::unreadable_folder(root, &err))),
+    });
+    entries.collect()
+}
+
+/// The path of a wanted file below `root`; `None` for everything else, and where the path is not UTF-8.
+fn wanted_path(root: &Path, entry: &DirEntry) -> Option<String> {
+    let is_file = entry.file_type().is_some_and(|kind| kind.is_file());
+    if !is_file || !is_wanted(entry.file_name().to_str()?) {
+        return None;
+    }
+    let path = entry.path().strip_prefix(root).ok()?;
+    let names: Option<Vec<&str>> = path.iter().map(|name| name.to_str()).collect();
+    Some(names?.join("/"))
+}
+
+/// A folder below the root that went away meanwhile, or that this user may not look into: Python could not either.
+fn is_passed_over(err: &ignore::Error) -> bool {
+    let kind = err.io_error().map(std::io::Error::kind);
+    err.depth() != Some(0) && matches!(kind, Some(ErrorKind::NotFound | ErrorKind::PermissionDenied))
+}
+
+/// The wanted files in the index. They belong to the work tree even where `.gitignore` fits them.
+fn tracked_files(repository: &gix::Repository) -> gix::Result<Vec<String>> {
+    let index = repository.index_or_empty()?;
+    let files = index.entries().iter().filter(|entry| entry.mode.contains(Mode::FILE));
+    let paths = files.filter_map(|entry| str::from_utf8(entry.path(&index)).ok());
+    // While a merge is not resolved a path stands there up to three times, one after the other.
+    let mut paths: Vec<_> = paths.filter(|path| is_wanted(file_name(path))).map(str::to_owned).collect();
+    paths.dedup();
+    Ok(paths)
+}
+
+fn file_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+/// Whether `path` is a file that lies below `root`, in folders that the walk enters too.
+fn is_reachable(root: &Path, path: &str) -> bool {
+    let path = Path::new(path);
+    let folders = || path.ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty());
+    path.components().all(|part| matches!(part, Component::Normal(_)))
+        && root.join(path).symlink_metadata().is_ok_and(|metadata| metadata.is_file())
+        && folders().all(|folder| {
+            let folder = root.join(folder);
+            folder.symlink_metadata().is_ok_and(|metadata| metadata.is_dir()) && may_enter(&folder)
+        })
+}
+
+fn is_folder(entry: &DirEntry) -> bool {
+    entry.file_type().is_some_and(|kind| kind.is_dir())
+}
+
+/// Whether a folder below the root may hold files of the project: not a hidden one such as `.git` and `.venv`, not
+/// another repository, not a virtual environment.
+fn may_enter(folder: &Path) -> bool {
+    let is_hidden = folder.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+    let is_there = |name| folder.join(name).symlink_metadata().is_ok();
+    !is_hidden && !is_there(".git") && !is_there("pyvenv.cfg")
+}
