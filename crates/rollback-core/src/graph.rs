@@ -76,11 +76,39 @@ impl Graph {
     }
 
     /// Migrations without a child in their own app.
-    fn leaf_nodes(&self) -> impl Iterator<Item = &MigrationId> {
+    pub fn leaf_nodes(&self) -> impl Iterator<Item = &MigrationId> {
         self.nodes
             .iter()
             .filter(|(id, node)| node.children.iter().all(|child| child.app != id.app))
             .map(|(id, _)| id)
+    }
+
+    /// Migrations that depend on each other in a circle, one after the other; none where no circle is.
+    pub fn circle(&self) -> Option<Vec<MigrationId>> {
+        // What has no parent left is taken away until nothing is, or only circles and what stands behind them.
+        let mut waiting: BTreeMap<&MigrationId, usize> =
+            self.nodes.iter().map(|(id, node)| (id, node.parents.len())).collect();
+        let mut ready: Vec<&MigrationId> =
+            waiting.iter().filter(|(_, parents)| **parents == 0).map(|(id, _)| *id).collect();
+        while let Some(id) = ready.pop() {
+            waiting.remove(id);
+            for child in &self.nodes[id].children {
+                if let Some(parents) = waiting.get_mut(child) {
+                    *parents -= 1;
+                    if *parents == 0 {
+                        ready.push(child);
+                    }
+                }
+            }
+        }
+        let mut path = vec![*waiting.keys().next()?];
+        loop {
+            let parent = self.parents(path[path.len() - 1]).find(|parent| waiting.contains_key(parent))?;
+            if let Some(start) = path.iter().position(|id| *id == parent) {
+                return Some(path[start..].iter().rev().map(|id| (*id).clone()).collect());
+            }
+            path.push(parent);
+        }
     }
 
     fn parents_first<'a>(&'a self, start: &'a MigrationId) -> Vec<&'a MigrationId> {
@@ -261,6 +289,19 @@ mod tests {
             &[],
             "c.1 c.2 b.1 a.1 b.2",
         );
+    }
+
+    #[test]
+    fn a_circle_is_found() {
+        let circle = |text: &str| {
+            let facts = migrations(text);
+            let facts: Vec<&MigrationFacts> = facts.iter().collect();
+            let graph = Graph::build(&facts, &BTreeSet::new(), &BTreeSet::new());
+            graph.circle().map(|circle| circle.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
+        };
+        assert_eq!(circle("a.1\na.2 < a.1 b.1\nb.1 < a.1"), None);
+        let found = circle("a.1 < b.2\nb.1 < a.1\nb.2 < b.1\nc.1 < b.2").unwrap();
+        assert!(["b.1 b.2 a.1", "b.2 a.1 b.1", "a.1 b.1 b.2"].contains(&found.as_str()), "{found}");
     }
 
     #[test]

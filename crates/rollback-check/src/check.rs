@@ -1,0 +1,161 @@
+//! Applies the rules to what is between two commits.
+
+mod graph;
+mod history;
+mod operations;
+
+use std::collections::BTreeSet;
+
+use rollback_core::graph::Graph;
+use rollback_core::{MigrationFacts, MigrationId};
+use rollback_source::facts::{MigrationSource, Span};
+
+use crate::finding::{Finding, Place};
+use crate::release::Release;
+use crate::rules::{self, Rule};
+
+/// What is compared.
+pub struct Range<'r> {
+    /// The older commit: what a rollback leads back to.
+    pub base: &'r Release,
+    /// The newer one.
+    pub head: &'r Release,
+    /// Whether a dotted path is a module of the repository.
+    pub is_project: &'r dyn Fn(&str) -> bool,
+    /// The database, where only one counts.
+    pub database: Option<Vendor>,
+}
+
+/// A kind of database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Vendor {
+    /// PostgreSQL.
+    Postgresql,
+    /// SQLite.
+    Sqlite,
+}
+
+/// What the rules found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Checked {
+    /// The findings, in the order of files and places.
+    pub findings: Vec<Finding>,
+    /// The migrations that the newer commit brings.
+    pub new: Vec<MigrationId>,
+    /// What going back would undo, in order.
+    pub undo: Vec<MigrationId>,
+}
+
+/// Applies every rule.
+pub fn check(range: &Range<'_>) -> Checked {
+    let facts = range.head.facts();
+    let (graph, outside) = range.head.graph(&facts);
+    let new: BTreeSet<MigrationId> =
+        range.head.files.keys().filter(|id| !range.base.files.contains_key(id)).cloned().collect();
+    let mut checker = Checker { range, graph, new, found: Vec::new() };
+    let undo = checker.undone(&facts);
+    checker.readable();
+    checker.operations(&undo);
+    checker.history(&facts);
+    checker.graph(&facts, &outside);
+    let mut findings = checker.found;
+    findings.sort_by(|one, other| {
+        let order =
+            |finding: &Finding| (finding.place.path.clone(), finding.place.range.start, finding.rule.code);
+        order(one).cmp(&order(other))
+    });
+    findings.dedup();
+    Checked { findings, new: checker.new.into_iter().collect(), undo }
+}
+
+struct Checker<'r> {
+    range: &'r Range<'r>,
+    graph: Graph,
+    /// What the newer commit brings.
+    new: BTreeSet<MigrationId>,
+    found: Vec<Finding>,
+}
+
+impl<'r> Checker<'r> {
+    /// What going back undoes: the new migrations, children first, without squashes of what is there already.
+    fn undone(&self, facts: &[MigrationFacts]) -> Vec<MigrationId> {
+        let only_records: BTreeSet<&MigrationId> =
+            facts.iter().filter(|fact| self.only_records(fact)).map(|fact| &fact.id).collect();
+        let mut undone: Vec<MigrationId> = self
+            .graph
+            .full_plan()
+            .into_iter()
+            .filter(|id| self.new.contains(id) && !only_records.contains(id))
+            .cloned()
+            .collect();
+        undone.reverse();
+        undone
+    }
+
+    /// Whether a squash stands for migrations that the older commit has: then nothing is run for it.
+    fn only_records(&self, fact: &MigrationFacts) -> bool {
+        !fact.replaces.is_empty() && fact.replaces.iter().all(|id| self.range.base.files.contains_key(id))
+    }
+
+    /// Files that are no Python, and what cannot be known of the others.
+    fn readable(&mut self) {
+        for id in self.looked_at() {
+            let Some(read) = self.range.head.read.get(&id) else { continue };
+            match &read.source {
+                Err(error) => {
+                    let message = format!("{id} {}", error.reason);
+                    self.add(&rules::UNREADABLE, &id, error.span.clone(), message, "mend the file");
+                }
+                Ok(source) => self.unknown(&id, source),
+            }
+        }
+    }
+
+    fn unknown(&mut self, id: &MigrationId, source: &MigrationSource) {
+        const HINT: &str = "`manage.py rollback check` asks Django, which knows";
+        for unknown in &source.unknown {
+            let message = format!("{} of {id} cannot be known: it {}", of(unknown.what), unknown.reason);
+            self.add(&rules::UNKNOWN, id, unknown.span.clone(), message, HINT);
+        }
+        for (method, span) in source.overrides.iter().filter(|(method, _)| method != "__init__") {
+            let message = format!("{id} has a method {method} of its own: what it does cannot be known");
+            self.add(&rules::UNKNOWN, id, span.clone(), message, "look at it by hand");
+        }
+    }
+
+    /// The migrations that the range is about: new ones, and those with other contents than before.
+    fn looked_at(&self) -> Vec<MigrationId> {
+        let is_other = |id: &MigrationId| match (self.range.base.files.get(id), self.range.head.files.get(id))
+        {
+            (Some(older), Some(newer)) => older.hash != newer.hash,
+            (None, Some(_)) => true,
+            _ => false,
+        };
+        self.range.head.files.keys().filter(|id| is_other(id)).cloned().collect()
+    }
+
+    fn add(&mut self, rule: &'static Rule, id: &MigrationId, span: Span, message: String, hint: &str) {
+        let path = self.range.head.files.get(id).map(|file| file.path.clone()).unwrap_or_default();
+        let place = Place { path, range: span, is_older: false };
+        self.add_at(rule, id, place, message, hint);
+    }
+
+    fn add_at(&mut self, rule: &'static Rule, id: &MigrationId, place: Place, message: String, hint: &str) {
+        let (migration, hint) = (id.clone(), hint.to_owned());
+        self.found.push(Finding { rule, level: rule.level, place, migration, message, hint });
+    }
+}
+
+fn of(what: rollback_source::facts::What) -> &'static str {
+    use rollback_source::facts::What;
+    match what {
+        What::Migration => "something",
+        What::Dependencies => "a dependency",
+        What::RunBefore => "what `run_before` names",
+        What::Replaces => "what `replaces` names",
+        What::Initial => "`initial`",
+        What::Atomic => "`atomic`",
+        What::Operations => "an operation",
+        What::Argument => "an argument",
+    }
+}

@@ -1,0 +1,109 @@
+//! What happened to migrations that were released already.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rollback_core::{MigrationFacts, MigrationId};
+use rollback_source::facts::MigrationSource;
+use rollback_source::is_same_program;
+
+use super::Checker;
+use crate::finding::Place;
+use crate::release::described;
+use crate::rules;
+
+impl Checker<'_> {
+    pub(super) fn history(&mut self, facts: &[MigrationFacts]) {
+        self.edited();
+        self.deleted(facts);
+    }
+
+    fn edited(&mut self) {
+        let (base, head) = (self.range.base, self.range.head);
+        for (id, newer) in &head.files {
+            let is_other = base.files.get(id).is_some_and(|older| older.hash != newer.hash);
+            let (Some(older), Some(newer)) = (base.read.get(id), head.read.get(id)) else { continue };
+            if !is_other || is_same_program(&older.text, &newer.text, &[]) {
+                continue;
+            }
+            let is_same_but_for_squashes =
+                is_same_program(&older.text, &newer.text, &["replaces", "dependencies"]);
+            let (older, newer) = (older.source.as_ref().ok(), newer.source.as_ref().ok());
+            if let (true, Some(older), Some(newer)) = (is_same_but_for_squashes, older, newer)
+                && self.only_ends_a_squash(older, newer)
+            {
+                continue;
+            }
+            let span = newer.and_then(|source| source.class.clone()).unwrap_or(0..0);
+            match (older, newer) {
+                (Some(older), Some(newer)) if is_another(older, newer) => {
+                    let message = format!(
+                        "{id} was released with other operations: its name stands for something else now"
+                    );
+                    self.add(&rules::REUSED, id, span, message, "give the new migration a name of its own");
+                }
+                _ => {
+                    let message = format!(
+                        "{id} was edited after it was released: databases that have it do not get the change"
+                    );
+                    self.add(
+                        &rules::EDITED,
+                        id,
+                        span,
+                        message,
+                        "take the edit back, and make a new migration",
+                    );
+                }
+            }
+        }
+    }
+
+    /// Whether an edit is what Django asks for when a squash takes over: `replaces` goes, and dependencies on what was
+    /// replaced name the squash.
+    fn only_ends_a_squash(&self, older: &MigrationSource, newer: &MigrationSource) -> bool {
+        let mut squashes: BTreeMap<MigrationId, MigrationId> = BTreeMap::new();
+        for (squash, source) in self.range.base.sources() {
+            let replaced = source.replaces.iter().filter_map(|reference| self.range.base.target(reference));
+            squashes.extend(replaced.map(|id| (id, squash.clone())));
+        }
+        let dependencies = |source: &MigrationSource| -> BTreeSet<Option<MigrationId>> {
+            let targets = source.dependencies.iter().map(|reference| self.range.head.target(reference));
+            targets.map(|id| id.map(|id| squashes.get(&id).cloned().unwrap_or(id))).collect()
+        };
+        let replaces = |source: &MigrationSource| -> Vec<Option<MigrationId>> {
+            source.replaces.iter().map(|reference| self.range.head.target(reference)).collect()
+        };
+        let keeps_or_ends = newer.replaces.is_empty() || replaces(older) == replaces(newer);
+        keeps_or_ends && dependencies(older) == dependencies(newer)
+    }
+
+    fn deleted(&mut self, facts: &[MigrationFacts]) {
+        let (base, head) = (self.range.base, self.range.head);
+        for (id, file) in base.files.iter().filter(|(id, _)| !head.files.contains_key(id)) {
+            let squashes: BTreeSet<&MigrationId> =
+                facts.iter().filter(|fact| fact.replaces.contains(id)).map(|fact| &fact.id).collect();
+            let place = Place { path: file.path.clone(), range: 0..0, is_older: true };
+            if squashes.is_empty() {
+                let message = format!("{id} is gone: a database that has it cannot be taken back past it");
+                self.add_at(&rules::DELETED, id, place, message, "bring the file back, or squash it");
+            } else if let Some(squash) = squashes.iter().find(|squash| !base.files.contains_key(squash)) {
+                let message =
+                    format!("{id} is gone in the same release that brings {squash}, which replaces it");
+                self.add_at(
+                    &rules::SQUASHED_EARLY,
+                    id,
+                    place,
+                    message,
+                    "keep it until every release has the squash",
+                );
+            }
+        }
+    }
+}
+
+/// Whether two migrations have nothing in common.
+fn is_another(older: &MigrationSource, newer: &MigrationSource) -> bool {
+    let operations =
+        |source: &MigrationSource| -> BTreeSet<String> { source.operations.iter().map(described).collect() };
+    let (older, newer) = (operations(older), operations(newer));
+    !older.is_empty() && !newer.is_empty() && older.is_disjoint(&newer)
+}

@@ -1,0 +1,172 @@
+//! `[tool.django-rollback]` of `pyproject.toml`.
+
+use std::collections::BTreeMap;
+
+use globset::{Glob, GlobMatcher};
+use serde::Deserialize;
+
+use crate::check::Vendor;
+use crate::finding::{Finding, Level};
+use crate::rules::{RULES, Rule};
+
+/// What a project wants to know, and where its migrations are.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    select: Option<Vec<String>>,
+    ignore: Vec<String>,
+    levels: BTreeMap<String, Level>,
+    exclude: Vec<GlobMatcher>,
+    per_app: BTreeMap<String, Vec<String>>,
+    per_path: Vec<(GlobMatcher, Vec<String>)>,
+    /// From which level on a finding makes the command fail; none for never.
+    pub fail_on: Option<Option<Level>>,
+    /// The database, where only one counts.
+    pub database: Option<Vendor>,
+    /// As Django's `MIGRATION_MODULES`.
+    pub migration_modules: BTreeMap<String, String>,
+    /// The settings that `swappable_dependency` reads.
+    pub settings: BTreeMap<String, String>,
+}
+
+/// What is wrong with the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ConfigError {
+    /// What is wrong, in one line or a few.
+    pub message: String,
+}
+
+#[derive(Deserialize)]
+struct Document {
+    #[serde(default)]
+    tool: Tools,
+}
+
+#[derive(Default, Deserialize)]
+struct Tools {
+    #[serde(default, rename = "django-rollback")]
+    rollback: Option<Table>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct Table {
+    select: Option<Vec<String>>,
+    #[serde(default)]
+    ignore: Vec<String>,
+    #[serde(default)]
+    levels: BTreeMap<String, String>,
+    #[serde(default)]
+    exclude: Vec<String>,
+    #[serde(default)]
+    per_app_ignores: BTreeMap<String, Vec<String>>,
+    #[serde(default)]
+    per_path_ignores: BTreeMap<String, Vec<String>>,
+    fail_on: Option<String>,
+    database: Option<String>,
+    #[serde(default)]
+    migration_modules: BTreeMap<String, String>,
+    #[serde(default)]
+    settings: BTreeMap<String, String>,
+}
+
+impl Config {
+    /// Reads `pyproject.toml`. One without our table is the same as none.
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        let document: Document =
+            toml::from_str(text).map_err(|error| ConfigError { message: error.to_string() })?;
+        document.tool.rollback.map_or_else(|| Ok(Self::default()), Self::of)
+    }
+
+    fn of(table: Table) -> Result<Self, ConfigError> {
+        let levels = table.levels.into_iter().map(|(code, word)| Ok((known(code)?, level(&word)?)));
+        let per_path =
+            table.per_path_ignores.into_iter().map(|(path, codes)| Ok((glob(&path)?, all_known(codes)?)));
+        let per_app = table.per_app_ignores.into_iter().map(|(app, codes)| Ok((app, all_known(codes)?)));
+        let exclude = table.exclude.iter().map(|path| glob(path));
+        Ok(Self {
+            select: table.select.map(all_known).transpose()?,
+            ignore: all_known(table.ignore)?,
+            levels: levels.collect::<Result<_, ConfigError>>()?,
+            exclude: exclude.collect::<Result<_, ConfigError>>()?,
+            per_app: per_app.collect::<Result<_, ConfigError>>()?,
+            per_path: per_path.collect::<Result<_, ConfigError>>()?,
+            fail_on: table.fail_on.as_deref().map(fail_on).transpose()?,
+            database: table.database.as_deref().map(vendor).transpose()?,
+            migration_modules: table.migration_modules,
+            settings: table.settings,
+        })
+    }
+
+    /// Adds what the command line says: it counts before the file.
+    pub fn override_by(&mut self, select: &[String], ignore: &[String]) -> Result<(), ConfigError> {
+        if !select.is_empty() {
+            self.select = Some(all_known(select.to_vec())?);
+        }
+        self.ignore.extend(all_known(ignore.to_vec())?);
+        Ok(())
+    }
+
+    /// Gives a finding the level that the project wants; none where the project does not want it.
+    pub fn judge(&self, mut finding: Finding) -> Option<Finding> {
+        let rule = finding.rule;
+        let named = |codes: &[String]| codes.iter().any(|code| is_meant(rule, code));
+        let is_selected = self.select.as_deref().is_none_or(named);
+        let per_app = self.per_app.get(&finding.migration.app).is_some_and(|codes| named(codes));
+        let path = &finding.place.path;
+        let per_path = self.per_path.iter().any(|(glob, codes)| glob.is_match(path) && named(codes));
+        let is_excluded = self.exclude.iter().any(|glob| glob.is_match(path));
+        if !is_selected || named(&self.ignore) || per_app || per_path || is_excluded {
+            return None;
+        }
+        let set = self.levels.iter().find(|(code, _)| is_meant(rule, code)).map(|(_, level)| *level);
+        finding.level = set.unwrap_or(finding.level);
+        Some(finding)
+    }
+}
+
+/// Whether a code, the beginning of one, or a name means this rule.
+fn is_meant(rule: &Rule, code: &str) -> bool {
+    code == "ALL" || rule.code.starts_with(code) || rule.name == code
+}
+
+fn all_known(codes: Vec<String>) -> Result<Vec<String>, ConfigError> {
+    codes.into_iter().map(known).collect()
+}
+
+fn known(code: String) -> Result<String, ConfigError> {
+    if !code.is_empty() && (code == "ALL" || RULES.iter().any(|rule| is_meant(rule, &code))) {
+        return Ok(code);
+    }
+    Err(ConfigError { message: format!("there is no rule {code:?}") })
+}
+
+fn glob(path: &str) -> Result<GlobMatcher, ConfigError> {
+    let glob = Glob::new(path)
+        .map_err(|error| ConfigError { message: format!("{path:?} is no path pattern: {error}") })?;
+    Ok(glob.compile_matcher())
+}
+
+fn level(word: &str) -> Result<Level, ConfigError> {
+    match word {
+        "note" => Ok(Level::Note),
+        "warning" => Ok(Level::Warning),
+        "error" => Ok(Level::Error),
+        other => Err(ConfigError { message: format!("there is no level {other:?}: note, warning or error") }),
+    }
+}
+
+/// From which level on a finding makes the command fail.
+pub fn fail_on(word: &str) -> Result<Option<Level>, ConfigError> {
+    if word == "never" { Ok(None) } else { level(word).map(Some) }
+}
+
+fn vendor(word: &str) -> Result<Vendor, ConfigError> {
+    match word {
+        "postgresql" => Ok(Vendor::Postgresql),
+        "sqlite" => Ok(Vendor::Sqlite),
+        other => {
+            Err(ConfigError { message: format!("there is no database {other:?}: postgresql or sqlite") })
+        }
+    }
+}

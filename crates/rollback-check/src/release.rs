@@ -1,0 +1,176 @@
+//! The migrations of one commit, as far as they were read.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use rollback_core::graph::Graph;
+use rollback_core::migration::CustomOperation;
+use rollback_core::{MigrationFacts, MigrationId};
+use rollback_source::SyntaxError;
+use rollback_source::facts::{Action, MigrationSource, Operation, Reference, Reverse, Target};
+
+/// The migrations of one commit.
+#[derive(Clone, Debug, Default)]
+pub struct Release {
+    /// Every migration file, read or not.
+    pub files: BTreeMap<MigrationId, File>,
+    /// Those that were read.
+    pub read: BTreeMap<MigrationId, Arc<Read>>,
+    /// The models that settings name: `AUTH_USER_MODEL` is `accounts.User`.
+    pub settings: BTreeMap<String, String>,
+}
+
+/// A migration file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct File {
+    /// Its path below the repository's root.
+    pub path: String,
+    /// The hash of its contents.
+    pub hash: String,
+}
+
+/// A migration file that was read.
+#[derive(Clone, Debug)]
+pub struct Read {
+    /// Its text.
+    pub text: String,
+    /// What it says, or why it says nothing.
+    pub source: Result<MigrationSource, SyntaxError>,
+}
+
+/// The model that is the user where no setting says so (Django's `global_settings`).
+const USUAL_USER: &str = "auth.User";
+
+impl Release {
+    /// What was read of a migration.
+    pub fn source(&self, id: &MigrationId) -> Option<&MigrationSource> {
+        self.read.get(id).and_then(|read| read.source.as_ref().ok())
+    }
+
+    /// The migrations that have a class `Migration`, with what they say.
+    pub fn sources(&self) -> impl Iterator<Item = (&MigrationId, &MigrationSource)> {
+        self.read.iter().filter_map(|(id, read)| {
+            let source = read.source.as_ref().ok().filter(|source| source.class.is_some())?;
+            Some((id, source))
+        })
+    }
+
+    /// The app labels with migrations in the repository.
+    pub fn apps(&self) -> BTreeSet<&str> {
+        self.files.keys().map(|id| id.app.as_str()).collect()
+    }
+
+    /// What planning has to know of each migration that was read.
+    pub fn facts(&self) -> Vec<MigrationFacts> {
+        self.sources().map(|(id, source)| self.facts_of(id, source)).collect()
+    }
+
+    fn facts_of(&self, id: &MigrationId, source: &MigrationSource) -> MigrationFacts {
+        let references =
+            |references: &[Reference]| references.iter().filter_map(|to| self.target(to)).collect();
+        MigrationFacts {
+            dependencies: references(&source.dependencies),
+            run_before: references(&source.run_before),
+            replaces: references(&source.replaces),
+            atomic: source.atomic.0,
+            irreversible: irreversible(&source.operations),
+            custom: custom(&source.operations),
+            ..MigrationFacts::new(id.clone())
+        }
+    }
+
+    /// The migration that a reference leads to; none where a setting that is not known decides.
+    pub fn target(&self, reference: &Reference) -> Option<MigrationId> {
+        match &reference.target {
+            Target::Migration(id) => Some(id.clone()),
+            Target::Swappable { setting, default } => {
+                let usual = || (setting == "AUTH_USER_MODEL").then(|| USUAL_USER.to_owned());
+                let model = self.settings.get(setting).cloned().or_else(|| default.clone()).or_else(usual)?;
+                Some(MigrationId::new(model.split('.').next()?, "__first__"))
+            }
+        }
+    }
+
+    /// The graph of what was read, and the labels of the apps that others name and the repository does not have.
+    pub fn graph(&self, facts: &[MigrationFacts]) -> (Graph, BTreeSet<String>) {
+        let apps = self.apps();
+        let named = facts.iter().flat_map(|fact| fact.dependencies.iter().chain(&fact.run_before));
+        let outside: BTreeSet<String> =
+            named.filter(|id| !apps.contains(id.app.as_str())).map(|id| id.app.clone()).collect();
+        let all: Vec<&MigrationFacts> = facts.iter().collect();
+        (Graph::build(&all, &outside, &BTreeSet::new()), outside)
+    }
+}
+
+/// The operations that cannot be undone, as the plan names them.
+fn irreversible(operations: &[Operation]) -> Vec<String> {
+    numbered(operations)
+        .filter(|(_, operation)| is_irreversible(operation))
+        .map(|(number, operation)| format!("{} (operation {number})", described(operation)))
+        .collect()
+}
+
+/// Whether an operation, or one inside of it that changes the database, cannot be undone.
+pub(crate) fn is_irreversible(operation: &Operation) -> bool {
+    operation.reversible == Some(false) || operation.database_operations().iter().any(is_irreversible)
+}
+
+fn custom(operations: &[Operation]) -> Vec<CustomOperation> {
+    numbered(operations)
+        .filter(|(_, operation)| runs_code(operation))
+        .map(|(number, operation)| CustomOperation {
+            operation: format!("{} (operation {number})", described(operation)),
+            sql: None,
+        })
+        .collect()
+}
+
+fn runs_code(operation: &Operation) -> bool {
+    match &operation.action {
+        Action::RunPython { .. } | Action::RunSql { .. } | Action::Custom | Action::Unknown => true,
+        Action::Separate { database, .. } => database.iter().any(runs_code),
+        _ => false,
+    }
+}
+
+fn numbered(operations: &[Operation]) -> impl Iterator<Item = (usize, &Operation)> {
+    (1..).zip(operations)
+}
+
+/// An operation in a few words: `RunPython fill_prices`.
+pub fn described(operation: &Operation) -> String {
+    let class = &operation.class;
+    let (model, name) = match &operation.action {
+        Action::CreateModel { name, .. }
+        | Action::DeleteModel { name }
+        | Action::AlterModelTable { name, .. } => (name.as_str(), None),
+        Action::AlterUniqueTogether { name, .. } => (name.as_str(), None),
+        Action::AddField { model, name, .. } | Action::AlterField { model, name, .. } => {
+            (model.as_str(), Some(name.as_str()))
+        }
+        Action::RemoveField { model, name } => (model.as_str(), Some(name.as_str())),
+        Action::RenameField { model, old, .. } => (model.as_str(), Some(old.as_str())),
+        Action::RenameModel { old, .. } => (old.as_str(), None),
+        Action::RunPython { code, .. } => (code.as_str(), None),
+        Action::AddIndex { model, .. } => (model.as_str(), None),
+        Action::AddConstraint { model, name, .. } => (model.as_str(), name.as_deref()),
+        Action::Other { model: Some(model) } => (model.as_str(), None),
+        Action::Other { model: None }
+        | Action::RunSql { .. }
+        | Action::Separate { .. }
+        | Action::Custom
+        | Action::Unknown => return class.clone(),
+    };
+    match name {
+        Some(name) => format!("{class} {model}.{name}"),
+        None => format!("{class} {model}"),
+    }
+}
+
+/// Whether what undoes an operation is there and does nothing.
+pub(crate) fn is_undone_by_nothing(operation: &Operation) -> bool {
+    matches!(
+        operation.action,
+        Action::RunPython { reverse: Reverse::Noop, .. } | Action::RunSql { reverse: Reverse::Noop }
+    )
+}
