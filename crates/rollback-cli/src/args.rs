@@ -19,6 +19,7 @@ Examples:
   save                 in each deploy, after `migrate`
   list                 the releases that can be gone back to
   plan -t v1.2         what going back to v1.2 would do; nothing is written
+  check                before a deploy: can it be rolled back, and what is lost?
   rollback -t v1.2     go back to v1.2
   rollback -c 03ec91e  go back to a commit
   rollback             go back to the release before the current one
@@ -76,6 +77,20 @@ pub(crate) enum Format {
     Text,
     /// One JSON document.
     Json,
+    /// Annotations of GitHub Actions (`check`).
+    Github,
+    /// A Code Quality report of GitLab (`check`).
+    Gitlab,
+    /// SARIF 2.1.0 (`check`).
+    Sarif,
+    /// A comment on a pull request (`check`).
+    Markdown,
+    /// A picture (`graph`).
+    Svg,
+    /// A Mermaid flowchart (`graph`).
+    Mermaid,
+    /// A graph for Graphviz (`graph`).
+    Dot,
 }
 
 #[derive(Debug, Subcommand)]
@@ -91,7 +106,16 @@ pub(crate) enum Command {
     /// Show one release: its commit, tags and migrations.
     Show(TargetArguments),
     /// Show what going back to a release would do. Nothing is written.
-    Plan(PlanArguments),
+    ///
+    /// With BASE..HEAD: what going back from one commit to another would do, from git alone, before any deploy.
+    Plan(PlanOrRangeArguments),
+    /// Tell before the deploy what a release means for a rollback: from git and source text, without Python, Django or
+    /// a database.
+    ///
+    /// Without a range: from the newest tag behind HEAD to the work tree.
+    Check(CheckArguments),
+    /// Draw the graph of migrations, or what is new in a range.
+    Graph(GraphArguments),
     /// Go back to a release: undo what it did not have, in the order of the graph, in one transaction.
     ///
     /// Without a release: the one that was saved before the current one.
@@ -225,6 +249,64 @@ pub(crate) enum OnAhead {
     Fail,
     /// Take the database back to the release of this code.
     Rollback,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PlanOrRangeArguments {
+    /// Two commits, tags or branches: BASE..HEAD.
+    #[arg(value_name = "RANGE", conflicts_with_all = ["tag", "commit", "way", "require_rehearsal"])]
+    pub(crate) range: Option<String>,
+    #[command(flatten)]
+    pub(crate) plan: PlanArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArguments {
+    /// BASE..HEAD: two commits, tags or branches. BASE alone: from there to the work tree. BASE...HEAD: from where the
+    /// two parted.
+    #[arg(value_name = "RANGE")]
+    pub(crate) range: Option<String>,
+    /// Look at every migration, as if nothing had been released yet.
+    #[arg(long, conflicts_with = "range")]
+    pub(crate) all: bool,
+    /// Only these rules: codes, the beginnings of codes, or names.
+    #[arg(long, value_name = "RULE", value_delimiter = ',')]
+    pub(crate) select: Vec<String>,
+    /// Not these rules.
+    #[arg(long, value_name = "RULE", value_delimiter = ',')]
+    pub(crate) ignore: Vec<String>,
+    /// From which level on a finding makes the exit code 1. Default: error.
+    #[arg(long, value_enum, value_name = "LEVEL")]
+    pub(crate) fail_on: Option<FailOn>,
+    /// How many findings there are of each rule, instead of the findings.
+    #[arg(long)]
+    pub(crate) statistics: bool,
+    /// Explain a rule, and look at nothing.
+    #[arg(long, value_name = "RULE", conflicts_with_all = ["range", "all", "statistics"])]
+    pub(crate) explain: Option<String>,
+}
+
+/// From which level on a finding makes the exit code 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FailOn {
+    /// Any finding.
+    Note,
+    /// Warnings and errors.
+    Warning,
+    /// Errors.
+    Error,
+    /// None.
+    Never,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GraphArguments {
+    /// A commit: its whole graph. BASE..HEAD: what HEAD brings. Default: the work tree.
+    #[arg(value_name = "REVISION")]
+    pub(crate) range: Option<String>,
+    /// Only these apps.
+    #[arg(long, value_name = "LABEL", value_delimiter = ',')]
+    pub(crate) app: Vec<String>,
 }
 
 #[derive(Debug, Args)]

@@ -66,6 +66,19 @@ pub(crate) fn plan(prepared: &Prepared) -> Value {
     }))
 }
 
+/// A plan between two commits, from git alone.
+pub(crate) fn plan_between(base: &str, head: &str, plan: &Plan) -> Value {
+    let Plan { steps, blockers, warnings, .. } = plan;
+    document(json!({
+        "from": head, "to": base,
+        "steps": steps.iter().map(step).collect::<Vec<_>>(),
+        "blockers": blockers.iter().map(blocker).collect::<Vec<_>>(),
+        "warnings": warnings.iter().map(warning).collect::<Vec<_>>(),
+        "atomic": plan.is_atomic(),
+        "segments": plan.segments().iter().map(segment).collect::<Vec<_>>(),
+    }))
+}
+
 fn segment(segment: &Segment<'_>) -> Value {
     let steps: Vec<&MigrationId> = segment.steps.iter().map(|step| &step.migration).collect();
     json!({ "steps": steps, "in_transaction": !segment.is_apart })

@@ -6,7 +6,10 @@ mod args;
 mod commands;
 pub mod console;
 mod document;
+mod drawing;
 pub mod error;
+mod facts_document;
+pub mod findings;
 mod table;
 
 use std::collections::BTreeMap;

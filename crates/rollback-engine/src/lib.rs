@@ -14,6 +14,7 @@ pub mod lock;
 pub mod migrate;
 pub mod ports;
 pub mod releases;
+pub mod revisions;
 pub mod rollback;
 pub mod save;
 pub mod signature;

@@ -1,11 +1,14 @@
 //! The commands, and what they share: the arguments, the door, and how to write.
 
+mod check;
 mod completions;
+mod graph;
 mod guard;
 mod history;
 mod list;
 mod plan;
 mod progress;
+mod range;
 mod rehearse;
 mod rollback;
 mod save;
@@ -27,20 +30,30 @@ use rollback_engine::source::{self, Found, Surroundings};
 use rollback_engine::store::Operation;
 use serde_json::Value;
 
-use crate::args::{Command, Common, Format, TargetArguments, UnlistedCommand, WayArguments, WayChoice};
+use crate::args::{
+    Command, Common, Format, PlanOrRangeArguments, TargetArguments, UnlistedCommand, WayArguments, WayChoice,
+};
 use crate::console::{Console, Level, Stream, safe};
 use crate::error::{CliError, unwritten};
 use crate::{DatabaseChoice, Door, Environment, ExitCode, Session};
 
 /// Runs the command. The number is the exit code: one of ours, or that of a `manage.py` that took over.
 pub(crate) fn run(mut context: Context<'_>, command: Command) -> Result<i32, CliError> {
+    context.check_format(&command)?;
     let code = match command {
         Command::Save(arguments) | Command::Unlisted(UnlistedCommand::SaveMigrationsState(arguments)) => {
             save::run(&mut context, &arguments)
         }
         Command::List => list::run(&mut context),
         Command::Show(arguments) => show::run(&mut context, &arguments),
-        Command::Plan(arguments) => plan::run(&mut context, &arguments),
+        Command::Plan(PlanOrRangeArguments { range: Some(range), .. }) => {
+            plan::between_commits(&mut context, &range)
+        }
+        Command::Plan(PlanOrRangeArguments { range: None, plan: arguments }) => {
+            plan::run(&mut context, &arguments)
+        }
+        Command::Check(arguments) => return check::run(&mut context, &arguments),
+        Command::Graph(arguments) => graph::run(&mut context, &arguments),
         Command::Rollback(arguments) => return rollback::run(&mut context, &arguments, true),
         Command::Unlisted(UnlistedCommand::RollbackMigrations { list: true, rollback, .. }) => {
             refuse_with_list(&rollback)?;
@@ -138,6 +151,31 @@ impl<'a> Context<'a> {
         given.then_some(self.path.as_path())
     }
 
+    /// Refuses a format that the command does not write.
+    fn check_format(&self, command: &Command) -> Result<(), CliError> {
+        let format = self.common.format;
+        let fits = match format {
+            Format::Text | Format::Json => true,
+            Format::Github | Format::Gitlab | Format::Sarif | Format::Markdown => {
+                matches!(command, Command::Check(_))
+            }
+            Format::Svg | Format::Mermaid | Format::Dot => matches!(command, Command::Graph(_)),
+        };
+        if fits {
+            return Ok(());
+        }
+        let word = format.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+        Err(CliError::usage(
+            format!("`--format {word}` does not go with this command"),
+            "github, gitlab, sarif and markdown go with `check`; svg, mermaid and dot with `graph`",
+        ))
+    }
+
+    /// Whether the data is a document for programs, so that talk must not stand between.
+    fn is_document(&self) -> bool {
+        self.common.format != Format::Text
+    }
+
     fn is_json(&self) -> bool {
         self.common.format == Format::Json
     }
@@ -166,7 +204,7 @@ impl<'a> Context<'a> {
     fn stream(&self, level: Level) -> Stream {
         match self.verbosity() {
             0 => Stream::Silent,
-            _ if self.is_json() || level == Level::Warning => Stream::Stderr,
+            _ if self.is_document() || level == Level::Warning => Stream::Stderr,
             _ => Stream::Stdout,
         }
     }

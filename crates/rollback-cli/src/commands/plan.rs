@@ -1,9 +1,10 @@
 //! `plan`: what going back would do. The text is also what `rollback` shows before it begins.
 
-use rollback_core::plan::{Step, Way};
+use rollback_core::plan::{Plan, Step, Way};
+use rollback_engine::revisions::{self, Extent};
 use rollback_engine::rollback::{self, Loss, Prepared, Wishes};
 
-use super::{Context, count, label};
+use super::{Context, count, label, range};
 use crate::args::{PlanArguments, TargetArguments, WayArguments};
 use crate::console::{Level, safe};
 use crate::error::CliError;
@@ -14,6 +15,26 @@ pub(crate) fn run(context: &mut Context<'_>, arguments: &PlanArguments) -> Resul
     let prepared = prepare(context, &mut session, &arguments.target, &arguments.way, true)?;
     prepared.check_verifiable()?;
     preview(context, &prepared)
+}
+
+/// The plan from one commit back to another, from git alone.
+pub(crate) fn between_commits(context: &mut Context<'_>, range: &str) -> Result<ExitCode, CliError> {
+    let ends = context.ends(Some(range))?;
+    let mut base = range::open(&ends.base, &ends.config)?;
+    let mut head = range::open(&ends.head, &ends.config)?;
+    revisions::read_range(&mut base, &mut head, Extent::All).map_err(|error| range::unread(&error))?;
+    base.share(head.release());
+    base.read(&|_| true).map_err(|error| range::unread(&error))?;
+    let plan = revisions::plan(base.release(), head.release());
+    if context.is_json() {
+        context.out_json(&document::plan_between(&ends.base.label, &ends.head.label, &plan))?;
+    } else {
+        let (from, to) = (safe(&ends.head.label), safe(&ends.base.label));
+        context.out(&format!("Rollback from {from} to {to}: {}.\n", size(&plan)))?;
+        print_steps(context, &plan)?;
+        print_remarks(context, &plan)?;
+    }
+    Ok(if plan.blockers.is_empty() { ExitCode::Done } else { ExitCode::Refused })
 }
 
 /// Prints the plan as the user wants it. One with blockers ends with an exit code that says so.
@@ -45,7 +66,17 @@ pub(crate) fn prepare(
 /// Prints the whole plan for people: warnings and blockers with it.
 fn print(context: &mut Context<'_>, prepared: &Prepared) -> Result<(), CliError> {
     context.out(&heading(prepared))?;
-    let segments = prepared.plan.segments();
+    print_steps(context, &prepared.plan)?;
+    context.out(&losses(prepared))?;
+    if !prepared.removed.is_empty() {
+        let removed: Vec<String> = prepared.removed.iter().map(label).collect();
+        context.out(&format!("Releases that leave the list: {}.\n", removed.join(", ")))?;
+    }
+    remarks(context, prepared)
+}
+
+fn print_steps(context: &mut Context<'_>, plan: &Plan) -> Result<(), CliError> {
+    let segments = plan.segments();
     for (number, segment) in (1..).zip(&segments) {
         if segments.len() > 1 {
             let how = if segment.is_apart { "outside a transaction" } else { "in one transaction" };
@@ -55,12 +86,7 @@ fn print(context: &mut Context<'_>, prepared: &Prepared) -> Result<(), CliError>
             context.out(&format!("  {}\n", describe(step)))?;
         }
     }
-    context.out(&losses(prepared))?;
-    if !prepared.removed.is_empty() {
-        let removed: Vec<String> = prepared.removed.iter().map(label).collect();
-        context.out(&format!("Releases that leave the list: {}.\n", removed.join(", ")))?;
-    }
-    remarks(context, prepared)
+    Ok(())
 }
 
 /// What would be lost, a line for each table and column; nothing where nothing is.
@@ -93,10 +119,14 @@ fn count_of(number: i64, thing: &str) -> String {
 
 /// Warnings to whoever listens, blockers with their way out to whoever reads the plan.
 pub(crate) fn remarks(context: &mut Context<'_>, prepared: &Prepared) -> Result<(), CliError> {
-    for warning in &prepared.plan.warnings {
+    print_remarks(context, &prepared.plan)
+}
+
+fn print_remarks(context: &mut Context<'_>, plan: &Plan) -> Result<(), CliError> {
+    for warning in &plan.warnings {
         context.say(Level::Warning, &format!("Warning: {}.", safe(warning)));
     }
-    for blocker in &prepared.plan.blockers {
+    for blocker in &plan.blockers {
         context.out(&format!("Blocker: {}.\n  hint: {}\n", safe(blocker), safe(blocker.hint())))?;
     }
     Ok(())
@@ -113,15 +143,19 @@ pub(crate) fn rate(context: &mut Context<'_>, prepared: &Prepared) {
 /// `Rollback from 03ec91e (v3) to 0df07b2 (v1): 4 steps in one transaction.`
 pub(crate) fn heading(prepared: &Prepared) -> String {
     let (from, to) = (label(&prepared.from), label(&prepared.to));
-    let steps = match (prepared.plan.steps.len(), prepared.plan.is_atomic()) {
-        (0, _) if prepared.plan.blockers.is_empty() => "no migration has to be undone".to_owned(),
+    format!("Rollback from {from} to {to}: {}.\n", size(&prepared.plan))
+}
+
+/// `4 steps in one transaction`.
+fn size(plan: &Plan) -> String {
+    match (plan.steps.len(), plan.is_atomic()) {
+        (0, _) if plan.blockers.is_empty() => "no migration has to be undone".to_owned(),
         (0, _) => "not possible".to_owned(),
         (number, true) => format!("{} in one transaction", count(number, "step")),
         (number, false) => {
-            format!("{} in {}", count(number, "step"), count(prepared.plan.segments().len(), "segment"))
+            format!("{} in {}", count(number, "step"), count(plan.segments().len(), "segment"))
         }
-    };
-    format!("Rollback from {from} to {to}: {steps}.\n")
+    }
 }
 
 /// `Unapply shop.0002_price`.

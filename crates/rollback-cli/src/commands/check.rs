@@ -1,0 +1,161 @@
+//! `check`: what a release means for a rollback, before it is deployed.
+
+use std::collections::BTreeMap;
+
+use rollback_check::suppress::Suppressions;
+use rollback_check::{Checked, Config, ConfigError, Finding, Level, Place, Range, Release, Rule, check};
+use rollback_engine::revisions::{self, Extent, Revision};
+
+use super::range::{self, End, Ends, Nothing};
+use super::{Context, count};
+use crate::args::{CheckArguments, FailOn, Format};
+use crate::console::Level as Importance;
+use crate::error::CliError;
+use crate::findings::{self, Report, statistics};
+use crate::{DoorKind, ExitCode};
+
+pub(crate) fn run(context: &mut Context<'_>, arguments: &CheckArguments) -> Result<i32, CliError> {
+    if let Some(code) = &arguments.explain {
+        return explain(context, code);
+    }
+    let ends = if arguments.all { all(context)? } else { context.ends(arguments.range.as_deref())? };
+    let mut config = ends.config.clone();
+    config.override_by(&arguments.select, &arguments.ignore).map_err(|error| no_rule(&error))?;
+    let mut base = range::open(&ends.base, &config)?;
+    let mut head = range::open(&ends.head, &config)?;
+    let extent = if arguments.all { Extent::All } else { Extent::Changed };
+    revisions::read_range(&mut base, &mut head, extent).map_err(|error| range::unread(&error))?;
+    if ends.head.commit.is_none() {
+        ask_django(context, &mut head);
+    }
+    let checked = check(&Range {
+        base: base.release(),
+        head: head.release(),
+        is_project: &|path| head.has_module(path),
+        database: config.database,
+    });
+    let compared = Compared { ends: &ends, base: base.release(), head: head.release(), config: &config };
+    let is_failure = show(context, arguments, &compared, checked)?;
+    Ok(if is_failure { ExitCode::Refused } else { ExitCode::Done } as i32)
+}
+
+/// What was compared.
+struct Compared<'c> {
+    ends: &'c Ends,
+    base: &'c Release,
+    head: &'c Release,
+    config: &'c Config,
+}
+
+/// Every migration, as if nothing had been released.
+fn all(context: &Context<'_>) -> Result<Ends, CliError> {
+    let head = range::single(context, None)?;
+    let config = revisions::config(head.files.as_ref()).map_err(|error| range::unread(&error))?;
+    let base = End { label: "nothing".to_owned(), commit: None, files: Box::new(Nothing) };
+    Ok(Ends { base, head, config })
+}
+
+/// Where the text is not enough, Django's loader knows: it sees the work tree.
+fn ask_django(context: &mut Context<'_>, head: &mut Revision<'_>) {
+    let unknown = head.unknown();
+    if context.door.kind() != DoorKind::Django || unknown.is_empty() {
+        return;
+    }
+    let choice = context.database_choice();
+    let known = context.door.connect(&choice).ok().and_then(|session| {
+        let mut runner = session.runner?;
+        runner.capsules(&unknown).ok()
+    });
+    match known {
+        Some(known) => head.complete(&known),
+        None => context.say(
+            Importance::Warning,
+            &format!("Warning: Django could not be asked about {}.", count(unknown.len(), "migration")),
+        ),
+    }
+}
+
+/// Shows what was found. Whether that makes the command fail.
+fn show(
+    context: &mut Context<'_>,
+    arguments: &CheckArguments,
+    compared: &Compared<'_>,
+    checked: Checked,
+) -> Result<bool, CliError> {
+    let Compared { ends, base, head, config } = compared;
+    let texts = |place: &Place| {
+        let release = if place.is_older { base } else { head };
+        let id = release.files.iter().find(|(_, file)| file.path == place.path).map(|(id, _)| id)?;
+        release.read.get(id).map(|read| read.text.clone())
+    };
+    let mut suppressions: BTreeMap<String, Suppressions> = BTreeMap::new();
+    let mut is_suppressed = |finding: &Finding| {
+        let comments = suppressions
+            .entry(finding.place.path.clone())
+            .or_insert_with(|| texts(&finding.place).map(|text| Suppressions::of(&text)).unwrap_or_default());
+        !finding.place.is_older && comments.has(finding)
+    };
+    let judged: Vec<Finding> =
+        checked.findings.into_iter().filter_map(|finding| config.judge(finding)).collect();
+    let (suppressed, findings): (Vec<Finding>, Vec<Finding>) =
+        judged.into_iter().partition(&mut is_suppressed);
+    let undo: Vec<String> = checked.undo.iter().map(ToString::to_string).collect();
+    let report = Report {
+        base: ends.base.label.clone(),
+        head: ends.head.label.clone(),
+        findings: &findings,
+        texts: &texts,
+        suppressed: suppressed.len(),
+        migrations: checked.new.len(),
+        undo: &undo,
+    };
+    if arguments.statistics {
+        context.out(&statistics(&report))?;
+    } else {
+        let is_coloured =
+            context.console.is_terminal() && !context.environment.variables.contains_key("NO_COLOR");
+        context.out(&findings::render(&report, format(context.common.format), is_coloured))?;
+    }
+    let from = fail_on(arguments, config);
+    let is_failure = from.is_some_and(|from| findings.iter().any(|finding| finding.level >= from));
+    if is_failure {
+        context.console.rate(Importance::Warning);
+    }
+    Ok(is_failure)
+}
+
+fn format(format: Format) -> findings::Format {
+    match format {
+        Format::Json => findings::Format::Json,
+        Format::Github => findings::Format::Github,
+        Format::Gitlab => findings::Format::Gitlab,
+        Format::Sarif => findings::Format::Sarif,
+        Format::Markdown => findings::Format::Markdown,
+        Format::Text | Format::Svg | Format::Mermaid | Format::Dot => findings::Format::Text,
+    }
+}
+
+fn fail_on(arguments: &CheckArguments, config: &Config) -> Option<Level> {
+    match arguments.fail_on {
+        Some(FailOn::Note) => Some(Level::Note),
+        Some(FailOn::Warning) => Some(Level::Warning),
+        Some(FailOn::Error) => Some(Level::Error),
+        Some(FailOn::Never) => None,
+        None => config.fail_on.unwrap_or(Some(Level::Error)),
+    }
+}
+
+fn explain(context: &mut Context<'_>, code: &str) -> Result<i32, CliError> {
+    let Some(rule) = Rule::find(code) else {
+        return Err(CliError::usage(
+            format!("there is no rule {code:?}"),
+            "docs/rules/README.md lists them; `check --statistics` shows those that found something",
+        ));
+    };
+    context.out(rule.page)?;
+    Ok(ExitCode::Done as i32)
+}
+
+fn no_rule(error: &ConfigError) -> CliError {
+    CliError::usage(error.to_string(), "docs/rules/README.md lists the rules")
+}

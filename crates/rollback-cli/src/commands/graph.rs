@@ -1,0 +1,68 @@
+//! `graph`: the graph of migrations of a commit, or what is new between two.
+
+use std::collections::BTreeSet;
+
+use rollback_core::MigrationId;
+use rollback_core::graph::Graph;
+use rollback_engine::revisions;
+
+use super::range;
+use super::{Context, Format};
+use crate::args::GraphArguments;
+use crate::error::CliError;
+use crate::{ExitCode, drawing, facts_document};
+
+pub(crate) fn run(context: &mut Context<'_>, arguments: &GraphArguments) -> Result<ExitCode, CliError> {
+    let range = arguments.range.as_deref();
+    let (older, end, config) = match range.filter(|range| range.contains("..")) {
+        Some(range) => {
+            let ends = context.ends(Some(range))?;
+            (Some(ends.base), ends.head, ends.config)
+        }
+        None => {
+            let end = range::single(context, range)?;
+            let config = revisions::config(end.files.as_ref()).map_err(|error| range::unread(&error))?;
+            (None, end, config)
+        }
+    };
+    let mut revision = range::open(&end, &config)?;
+    revision.read(&|_| true).map_err(|error| range::unread(&error))?;
+    let release = revision.release();
+    let older = older.as_ref().map(|end| range::open(end, &config)).transpose()?;
+    let is_wanted = |id: &MigrationId| {
+        let is_app = arguments.app.is_empty() || arguments.app.contains(&id.app);
+        is_app && older.as_ref().is_none_or(|older| !older.release().files.contains_key(id))
+    };
+    if context.is_json() {
+        context.out_json(&facts_document::facts(release, end.commit.as_ref(), &is_wanted))?;
+        return Ok(ExitCode::Done);
+    }
+    let facts = release.facts();
+    let (graph, _) = release.graph(&facts);
+    let drawn = drawn(&graph, &is_wanted);
+    let text = match context.common.format {
+        Format::Svg => drawing::svg(&drawn),
+        Format::Mermaid => drawing::mermaid(&drawn),
+        Format::Dot => drawing::dot(&drawn),
+        _ => drawing::text(&drawn),
+    };
+    context.out(&text)?;
+    Ok(ExitCode::Done)
+}
+
+/// What is drawn: the wanted migrations, and those that they stand on.
+fn drawn(graph: &Graph, is_wanted: &dyn Fn(&MigrationId) -> bool) -> drawing::Drawn {
+    let mut drawn = drawing::Drawn::default();
+    let order: Vec<&MigrationId> = graph.full_plan();
+    let wanted: BTreeSet<&MigrationId> = order.iter().copied().filter(|id| is_wanted(id)).collect();
+    for id in order.iter().filter(|id| wanted.contains(*id)) {
+        for parent in graph.parents(id) {
+            if !wanted.contains(parent) && !drawn.outside.contains(parent) {
+                drawn.outside.push(parent.clone());
+            }
+            drawn.edges.push((parent.clone(), (*id).clone()));
+        }
+        drawn.nodes.push((*id).clone());
+    }
+    drawn
+}

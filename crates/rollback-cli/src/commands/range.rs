@@ -1,0 +1,202 @@
+//! Two commits out of what the user typed: `BASE..HEAD`, `BASE`, or nothing.
+
+use std::collections::BTreeSet;
+
+use rollback_check::Config;
+use rollback_core::CommitId;
+use rollback_engine::ports::{Files, Repository, RepositoryError};
+use rollback_engine::revisions::{self, Revision, RevisionError};
+
+use super::Context;
+use crate::error::CliError;
+
+/// One end of a range.
+pub(super) struct End {
+    /// What people call it: `v1.2 (03ec91e)`, `the work tree`.
+    pub(super) label: String,
+    /// Its commit; none for the work tree, and for the emptiness before the first release.
+    pub(super) commit: Option<CommitId>,
+    /// Its files.
+    pub(super) files: Box<dyn Files>,
+}
+
+/// Two commits, the older first.
+pub(super) struct Ends {
+    pub(super) base: End,
+    pub(super) head: End,
+    pub(super) config: Config,
+}
+
+impl Context<'_> {
+    /// The repository that the commands about commits read.
+    pub(super) fn repository(&self) -> Result<Box<dyn Repository>, CliError> {
+        self.git_repository().map_err(|error| repository(&error))?.ok_or_else(|| {
+            CliError::usage(
+                format!("there is no git repository at {} or above it", self.path.display()),
+                "name one with `--path`",
+            )
+        })
+    }
+
+    /// The ends of a range. Without one: from the release before to the work tree.
+    pub(super) fn ends(&mut self, range: Option<&str>) -> Result<Ends, CliError> {
+        let repository = self.repository()?;
+        let repository = repository.as_ref();
+        let (base, head) = match range {
+            None => self.usual_ends(repository)?,
+            Some(range) => given_ends(repository, range)?,
+        };
+        let config = revisions::config(head.files.as_ref()).map_err(|error| unread(&error))?;
+        Ok(Ends { base, head, config })
+    }
+
+    /// The release before, and the work tree.
+    fn usual_ends(&mut self, repository: &dyn Repository) -> Result<(End, End), CliError> {
+        let head = work_tree(repository)?;
+        let base = match self.saved_commit()? {
+            Some(commit) => end(repository, commit.as_str())?,
+            None => newest_tag(repository, &head)?,
+        };
+        Ok((base, head))
+    }
+
+    /// The commit of the current release, where the user named a database.
+    fn saved_commit(&mut self) -> Result<Option<CommitId>, CliError> {
+        if self.common.database.is_none() && self.common.database_file.is_none() {
+            return Ok(None);
+        }
+        let mut session = self.connect()?;
+        let releases = rollback_engine::releases::list(session.database.as_mut())?;
+        Ok(releases.into_iter().next().map(|listed| listed.release.commit))
+    }
+}
+
+/// The end that one revision names, or the work tree.
+pub(super) fn single(context: &Context<'_>, revision: Option<&str>) -> Result<End, CliError> {
+    let repository = context.repository()?;
+    match revision {
+        None => work_tree(repository.as_ref()),
+        Some(revision) => end(repository.as_ref(), revision),
+    }
+}
+
+/// Opens the migrations of an end.
+pub(super) fn open<'e>(end: &'e End, config: &Config) -> Result<Revision<'e>, CliError> {
+    Revision::open(end.files.as_ref(), config).map_err(|error| unread(&error))
+}
+
+pub(super) fn unread(error: &RevisionError) -> CliError {
+    let hint = match error {
+        RevisionError::Repository(error) => error.hint.clone(),
+        RevisionError::Config { .. } => Some("docs/rules/README.md shows what goes there".to_owned()),
+    };
+    CliError::other(error.to_string(), hint)
+}
+
+fn repository(error: &RepositoryError) -> CliError {
+    CliError::other(error.to_string(), error.hint.clone())
+}
+
+fn given_ends(store: &dyn Repository, range: &str) -> Result<(End, End), CliError> {
+    let or_head = |revision: &str| if revision.is_empty() { "HEAD".to_owned() } else { revision.to_owned() };
+    if let Some((base, head)) = range.split_once("...") {
+        let (base, head) = (end(store, &or_head(base))?, end(store, &or_head(head))?);
+        let parted = parted(store, &base, &head)?;
+        return Ok((end(store, parted.as_str())?, head));
+    }
+    match range.split_once("..") {
+        Some((base, head)) => Ok((end(store, &or_head(base))?, end(store, &or_head(head))?)),
+        None => Ok((end(store, range)?, work_tree(store)?)),
+    }
+}
+
+/// The commit where two histories parted.
+fn parted(store: &dyn Repository, base: &End, head: &End) -> Result<CommitId, CliError> {
+    let ancestors = |end: &End| {
+        let commit = end.commit.as_ref().expect("both ends were named");
+        store.ancestors(commit).map_err(|error| repository(&error))
+    };
+    let known: BTreeSet<CommitId> = ancestors(base)?.into_iter().collect();
+    ancestors(head)?.into_iter().find(|commit| known.contains(commit)).ok_or_else(|| {
+        CliError::usage(
+            format!("{} and {} have no commit in common", base.label, head.label),
+            "in a shallow clone fetch more of the history, or name two commits with `..`",
+        )
+    })
+}
+
+fn end(store: &dyn Repository, revision: &str) -> Result<End, CliError> {
+    let found = store.resolve(revision).map_err(|error| repository(&error))?;
+    let commit = found.ok_or_else(|| {
+        CliError::usage(
+            format!("there is no commit {revision:?} in {}", store.root().display()),
+            "in a pipeline fetch the tags and the history: `git fetch --tags --unshallow`",
+        )
+    })?;
+    let files = store.files(&commit).map_err(|error| repository(&error))?;
+    let label = if commit.as_str().starts_with(revision) {
+        commit.short().to_owned()
+    } else {
+        format!("{revision} ({})", commit.short())
+    };
+    Ok(End { label, commit: Some(commit), files })
+}
+
+fn work_tree(store: &dyn Repository) -> Result<End, CliError> {
+    match store.work_tree().map_err(|error| repository(&error))? {
+        Some(files) => Ok(End { label: "the work tree".to_owned(), commit: None, files }),
+        None => end(store, "HEAD"),
+    }
+}
+
+/// The newest tag behind HEAD. One at HEAD itself counts where the work tree has other migrations: it is the release
+/// before, then.
+fn newest_tag(store: &dyn Repository, work_tree: &End) -> Result<End, CliError> {
+    let head = store.head().map_err(|error| repository(&error))?;
+    let tags = store.tags().map_err(|error| repository(&error))?;
+    let Some(head) = head else { return Err(no_tag(store)) };
+    for commit in store.ancestors(&head).map_err(|error| repository(&error))? {
+        let Some((tag, _)) = tags.iter().find(|(_, tagged)| *tagged == commit) else { continue };
+        let tagged = end(store, tag)?;
+        if commit != head || has_other_migrations(&tagged, work_tree)? {
+            return Ok(tagged);
+        }
+    }
+    Err(no_tag(store))
+}
+
+fn has_other_migrations(one: &End, other: &End) -> Result<bool, CliError> {
+    let config = Config::default();
+    let (one, other) = (open(one, &config)?, open(other, &config)?);
+    Ok(one.release().files != other.release().files)
+}
+
+fn no_tag(store: &dyn Repository) -> CliError {
+    CliError::usage(
+        format!("no tag leads to HEAD in {}", store.root().display()),
+        "name the older release: `check BASE..HEAD`; `check --all` looks at every migration",
+    )
+}
+
+/// The emptiness before the first release.
+pub(super) struct Nothing;
+
+impl Files for Nothing {
+    fn paths(&self) -> &[String] {
+        &[]
+    }
+
+    fn reader(&self) -> Result<Box<dyn rollback_engine::ports::ReadFiles + '_>, RepositoryError> {
+        Ok(Box::new(Nothing))
+    }
+}
+
+impl rollback_engine::ports::ReadFiles for Nothing {
+    fn hash(&mut self, _: usize) -> Result<String, RepositoryError> {
+        unreachable!("there are no files")
+    }
+
+    fn read(&mut self, _: usize) -> Result<Vec<u8>, RepositoryError> {
+        unreachable!("there are no files")
+    }
+}

@@ -1,0 +1,393 @@
+//! The migrations of commits, read out of a repository: no checkout, no Python, no database.
+//!
+//! Where two commits are compared, only what can differ is read: the files whose hashes differ, and those of the same
+//! apps. Several threads read and parse.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use rollback_check::release::{File, Read, Release};
+use rollback_check::{Config, ConfigError};
+use rollback_core::{
+    AppliedRow, AppliedSet, MigrationId, OperationFacts, Plan, ProjectFacts, Situation, Way,
+};
+use rollback_source::app::{self, Settings};
+use rollback_source::facts::{Action, MigrationSource, Operation, Reference, Target, What};
+use rollback_source::{Modules, NoModules, Package, Paths, Places, Tree};
+
+use crate::capsules::NewCapsule;
+use crate::ports::{Files, ReadFiles, RepositoryError};
+use crate::store::APP_LABEL;
+
+/// The file with the configuration.
+pub const CONFIG_FILE: &str = "pyproject.toml";
+
+/// How much of a parser's stack a thread has: far more than the deepest file that is read needs.
+const STACK: usize = 64 * 1024 * 1024;
+
+/// Why the migrations of a commit cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RevisionError {
+    /// The repository cannot be read.
+    #[error(transparent)]
+    Repository(#[from] RepositoryError),
+    /// The configuration is wrong.
+    #[error("{path}: {error}")]
+    Config {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        error: ConfigError,
+    },
+}
+
+/// Which migrations of a commit are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// All.
+    All,
+    /// Those that differ from the other commit's, and those of the same apps.
+    Changed,
+}
+
+/// The files of a commit, and where its migrations are.
+pub struct Revision<'f> {
+    files: &'f dyn Files,
+    paths: Paths<'f>,
+    packages: Vec<Package>,
+    release: Release,
+}
+
+impl<'f> Revision<'f> {
+    /// Looks where the migrations are. Their texts are not read yet.
+    pub fn open(files: &'f dyn Files, config: &Config) -> Result<Self, RevisionError> {
+        let paths = Paths::new(files.paths());
+        let reader = Reader::new(files)?;
+        let read = |index: usize| reader.text(index);
+        let tree = Tree::new(&paths, &read);
+        let (settings, places) = surroundings(&tree, files.paths(), config, &read);
+        let packages = tree.packages(&places);
+        let mut release = Release { settings, ..Release::default() };
+        for package in &packages {
+            for (name, index) in &package.migrations {
+                let file = File { path: files.paths()[*index].clone(), hash: reader.hash(*index)? };
+                release.files.insert(MigrationId::new(&package.app, name), file);
+            }
+        }
+        reader.end()?;
+        Ok(Self { files, paths, packages, release })
+    }
+
+    /// What was read.
+    pub fn release(&self) -> &Release {
+        &self.release
+    }
+
+    /// Whether a dotted path is a module of the repository.
+    pub fn has_module(&self, path: &str) -> bool {
+        self.paths.has_module(path)
+    }
+
+    /// Takes over what another commit has read of the same contents at the same place.
+    pub fn share(&mut self, other: &Release) {
+        for (id, file) in &self.release.files {
+            if let (Some(known), Some(read)) = (other.files.get(id), other.read.get(id))
+                && known == file
+            {
+                self.release.read.entry(id.clone()).or_insert_with(|| Arc::clone(read));
+            }
+        }
+    }
+
+    /// The migrations that the text alone does not tell enough of.
+    pub fn unknown(&self) -> Vec<MigrationId> {
+        let unknown = self.release.sources().filter(|(_, source)| source.is_unknown());
+        unknown.map(|(id, _)| id.clone()).collect()
+    }
+
+    /// Takes what Django's loader says of migrations for what their text does not tell.
+    pub fn complete(&mut self, known: &[NewCapsule]) {
+        for capsule in known {
+            let Some(read) = self.release.read.get_mut(&capsule.facts.id) else { continue };
+            let mut better = Read::clone(read);
+            if let Ok(source) = &mut better.source {
+                complete(source, capsule);
+                *read = Arc::new(better);
+            }
+        }
+    }
+
+    /// Reads these migrations, unless they were read before.
+    pub fn read(&mut self, wanted: &dyn Fn(&MigrationId) -> bool) -> Result<(), RevisionError> {
+        let work: Vec<Work> = self
+            .packages
+            .iter()
+            .flat_map(|package| package.migrations.iter().map(move |(name, index)| (package, name, *index)))
+            .map(|(package, name, index)| Work {
+                id: MigrationId::new(&package.app, name),
+                module: package.module(name),
+                index,
+            })
+            .filter(|work| wanted(&work.id) && !self.release.read.contains_key(&work.id))
+            .collect();
+        let read = read_all(self.files, &self.paths, &work)?;
+        self.release.read.extend(read);
+        Ok(())
+    }
+}
+
+/// Reads what a comparison needs: of the newer commit everything that may matter, of the older one what has changed.
+pub fn read_range(
+    base: &mut Revision<'_>,
+    head: &mut Revision<'_>,
+    extent: Extent,
+) -> Result<(), RevisionError> {
+    let changed: BTreeSet<MigrationId> = changed(base.release(), head.release());
+    base.read(&|id| changed.contains(id))?;
+    let is_gone = changed.iter().any(|id| !head.release().files.contains_key(id));
+    if extent == Extent::All || is_gone {
+        return head.read(&|_| true);
+    }
+    let apps: BTreeSet<&str> = changed.iter().map(|id| id.app.as_str()).collect();
+    head.read(&|id| apps.contains(id.app.as_str()))?;
+    // `run_before` makes a migration of another app depend on a new one, so everything may be behind it.
+    if head.release().sources().any(|(id, source)| changed.contains(id) && !source.run_before.is_empty()) {
+        head.read(&|_| true)?;
+    }
+    Ok(())
+}
+
+/// The plan from one commit back to another: all migrations of the newer one are applied, as a database has them that
+/// was migrated to it.
+pub fn plan(base: &Release, head: &Release) -> Plan {
+    let facts = head.facts();
+    let (graph, outside) = head.graph(&facts);
+    // A squash is recorded, and what it replaces with it.
+    let replaced = |id: &MigrationId| {
+        facts.iter().find(|fact| fact.id == *id).map(|fact| fact.replaces.clone()).unwrap_or_default()
+    };
+    let order = graph.full_plan().into_iter().flat_map(|id| replaced(id).into_iter().chain([id.clone()]));
+    let now: Vec<AppliedRow> = (1..).zip(order).map(|(id, migration)| AppliedRow { id, migration }).collect();
+    let target: AppliedSet = base.sources().map(|(id, _)| id.clone()).collect();
+    let remembered = base.facts();
+    let project = ProjectFacts { migrations: facts.clone(), unmigrated_apps: outside };
+    rollback_core::plan(&Situation {
+        now: &now,
+        target: &target,
+        on_disk: Some(&project),
+        remembered: &remembered,
+        means: &BTreeMap::new(),
+        ways: &[Way::Disk],
+        is_guarded: false,
+        own_app: APP_LABEL,
+    })
+}
+
+/// What the loader says takes the place of what the text does not tell.
+fn complete(source: &mut MigrationSource, capsule: &NewCapsule) {
+    let place = source.class.clone().unwrap_or(0..0);
+    let references = |known: &[MigrationId]| {
+        let reference =
+            |id: &MigrationId| Reference { target: Target::Migration(id.clone()), span: place.clone() };
+        known.iter().map(reference).collect::<Vec<_>>()
+    };
+    let unknown: BTreeSet<What> = source.unknown.iter().map(|unknown| unknown.what).collect();
+    let is_unknown = |what: What| unknown.contains(&What::Migration) || unknown.contains(&what);
+    if is_unknown(What::Dependencies) {
+        source.dependencies = references(&capsule.facts.dependencies);
+    }
+    if is_unknown(What::RunBefore) {
+        source.run_before = references(&capsule.facts.run_before);
+    }
+    if is_unknown(What::Replaces) {
+        source.replaces = references(&capsule.facts.replaces);
+    }
+    if is_unknown(What::Atomic) {
+        source.atomic.0 = capsule.facts.atomic;
+    }
+    let same_length = source.operations.len() == capsule.operations.len();
+    if same_length && !is_unknown(What::Operations) {
+        for (operation, known) in source.operations.iter_mut().zip(&capsule.operations) {
+            operation.reversible = Some(known.reversible);
+        }
+    } else {
+        let operation = |known: &OperationFacts| Operation {
+            class: known.kind.clone(),
+            span: place.clone(),
+            action: Action::Custom,
+            reversible: Some(known.reversible),
+            elidable: false,
+        };
+        source.operations = capsule.operations.iter().map(operation).collect();
+    }
+    source.unknown.retain(|unknown| !unknown.what.is_structural());
+}
+
+/// The migrations that only one of two commits has, or that have other contents in the other.
+fn changed(base: &Release, head: &Release) -> BTreeSet<MigrationId> {
+    let differs = |id: &&MigrationId| {
+        let hash = |release: &Release| release.files.get(id).map(|file| file.hash.clone());
+        hash(base) != hash(head)
+    };
+    base.files.keys().chain(head.files.keys()).filter(differs).cloned().collect()
+}
+
+/// The configuration of a commit.
+pub fn config(files: &dyn Files) -> Result<Config, RevisionError> {
+    let Some(index) = files.paths().iter().position(|path| path == CONFIG_FILE) else {
+        return Ok(Config::default());
+    };
+    let bytes = files.reader()?.read(index)?;
+    let text = String::from_utf8_lossy(&bytes);
+    Config::parse(&text).map_err(|error| RevisionError::Config { path: CONFIG_FILE.to_owned(), error })
+}
+
+/// Migrations that one thread has read.
+type Part = Vec<(MigrationId, Arc<Read>)>;
+
+struct Work {
+    id: MigrationId,
+    module: String,
+    index: usize,
+}
+
+fn read_all(
+    files: &dyn Files,
+    paths: &Paths<'_>,
+    work: &[Work],
+) -> Result<BTreeMap<MigrationId, Arc<Read>>, RevisionError> {
+    const FEW: usize = 16;
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let threads = cores.min(work.len() / FEW + 1);
+    let next = AtomicUsize::new(0);
+    let mut all = BTreeMap::new();
+    let parts: Vec<Result<Part, RevisionError>> = thread::scope(|scope| {
+        let begun: Vec<_> = (0..threads)
+            .map(|_| {
+                let part = || read_some(files, paths, work, &next);
+                thread::Builder::new().stack_size(STACK).spawn_scoped(scope, part)
+            })
+            .collect();
+        let join = |thread: thread::ScopedJoinHandle<'_, _>| thread.join().expect("a reader does not panic");
+        begun
+            .into_iter()
+            .map(|thread| thread.map_or_else(|_| read_some(files, paths, work, &next), join))
+            .collect()
+    });
+    for part in parts {
+        all.extend(part?);
+    }
+    Ok(all)
+}
+
+/// Takes from the work until none is left.
+fn read_some(
+    files: &dyn Files,
+    paths: &Paths<'_>,
+    work: &[Work],
+    next: &AtomicUsize,
+) -> Result<Part, RevisionError> {
+    let reader = Reader::new(files)?;
+    let read = |index: usize| reader.text(index);
+    let tree = Tree::new(paths, &read);
+    let mut done = Vec::new();
+    while let Some(work) = work.get(next.fetch_add(1, Ordering::Relaxed)) {
+        let text = reader.text(work.index).unwrap_or_default();
+        let source = rollback_source::read(&work.module, &text, &tree);
+        done.push((work.id.clone(), Arc::new(Read { text, source })));
+    }
+    reader.end()?;
+    Ok(done)
+}
+
+/// One reader; the first failure is kept for the end.
+struct Reader<'f> {
+    reader: RefCell<Box<dyn ReadFiles + 'f>>,
+    failed: RefCell<Option<RepositoryError>>,
+}
+
+impl<'f> Reader<'f> {
+    fn new(files: &'f dyn Files) -> Result<Self, RevisionError> {
+        Ok(Self { reader: RefCell::new(files.reader()?), failed: RefCell::new(None) })
+    }
+
+    fn text(&self, index: usize) -> Option<String> {
+        match self.reader.borrow_mut().read(index) {
+            Ok(bytes) => Some(
+                String::from_utf8(bytes)
+                    .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()),
+            ),
+            Err(error) => {
+                self.failed.borrow_mut().get_or_insert(error);
+                None
+            }
+        }
+    }
+
+    fn hash(&self, index: usize) -> Result<String, RevisionError> {
+        Ok(self.reader.borrow_mut().hash(index)?)
+    }
+
+    fn end(self) -> Result<(), RevisionError> {
+        self.failed.into_inner().map_or(Ok(()), |error| Err(error.into()))
+    }
+}
+
+/// What the settings of the project say, the configuration's first: the models that settings name, and where
+/// migrations are. Settings modules that disagree say nothing.
+fn surroundings(
+    tree: &Tree<'_>,
+    paths: &[String],
+    config: &Config,
+    read: &dyn Fn(usize) -> Option<String>,
+) -> (BTreeMap<String, String>, Places) {
+    let mut texts: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut modules: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (index, path) in paths.iter().enumerate().filter(|(_, path)| is_settings(path)) {
+        let Some(text) = read(index).filter(|text| is_telling(text)) else { continue };
+        let module = path.trim_end_matches(".py").replace('/', ".");
+        let Settings { texts: found, migration_modules } = app::settings(&module, &text, &Quiet(tree));
+        for (name, value) in found.into_iter().filter(|(name, _)| name.ends_with("_MODEL")) {
+            texts.entry(name).or_default().insert(value);
+        }
+        for (app, module) in migration_modules {
+            modules.entry(app).or_default().extend(module);
+        }
+    }
+    let agreed = |found: BTreeMap<String, BTreeSet<String>>| {
+        found.into_iter().filter_map(|(name, values)| {
+            let mut values = values.into_iter();
+            let first = values.next()?;
+            values.next().is_none().then_some((name, first))
+        })
+    };
+    let mut settings: BTreeMap<String, String> = agreed(texts).collect();
+    settings.extend(config.settings.clone());
+    let mut places: BTreeMap<String, Option<String>> =
+        agreed(modules).map(|(app, module)| (app, Some(module))).collect();
+    let configured = config.migration_modules.iter();
+    places.extend(configured.map(|(app, module)| (app.clone(), Some(module.clone()))));
+    (settings, Places { modules: places })
+}
+
+/// Whether a file looks like a settings module.
+fn is_settings(path: &str) -> bool {
+    let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+    name.starts_with("settings") || folder == "settings" || folder.ends_with("/settings")
+}
+
+fn is_telling(text: &str) -> bool {
+    text.contains("_MODEL") || text.contains("MIGRATION_MODULES")
+}
+
+/// Settings import from each other; what they import from elsewhere does not matter.
+struct Quiet<'t>(&'t Tree<'t>);
+
+impl Modules for Quiet<'_> {
+    fn find(&self, path: &str) -> Option<rollback_source::Module> {
+        if path.contains("settings") { self.0.find(path) } else { NoModules.find(path) }
+    }
+}
