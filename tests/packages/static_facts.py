@@ -125,5 +125,5 @@ def _is_same(read: Facts, loaded: Facts, *, is_all: bool) -> bool:
         return False
     if read["reversible"] is None:
         return True
-    flags = all(read[flag] == loaded[flag] for flag in ("reversible", "elidable"))
+    flags = all(read[flag] in (None, loaded[flag]) for flag in ("reversible", "elidable"))
     return flags and all(_agree(read.get(name, []), loaded.get(name, []), is_all=is_all) for name in NESTED)

@@ -15,7 +15,7 @@ use rollback_core::{
     AppliedRow, AppliedSet, MigrationId, OperationFacts, Plan, ProjectFacts, Situation, Way,
 };
 use rollback_source::app::{self, Settings};
-use rollback_source::facts::{Action, MigrationSource, Operation, Reference, Target, What};
+use rollback_source::facts::{Action, MigrationSource, Operation, Reference, Target, Unknown, What};
 use rollback_source::{Modules, NoModules, Package, Paths, Places, Tree};
 
 use crate::capsules::NewCapsule;
@@ -25,8 +25,8 @@ use crate::store::APP_LABEL;
 /// The file with the configuration.
 pub const CONFIG_FILE: &str = "pyproject.toml";
 
-/// How much of a parser's stack a thread has: far more than the deepest file that is read needs.
-const STACK: usize = 64 * 1024 * 1024;
+/// The stack of a thread that reads: as deep as the longest file can nest values. Memory is only used when it is.
+const STACK: usize = 512 * 1024 * 1024;
 
 /// Why the migrations of a commit cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -64,6 +64,17 @@ pub struct Revision<'f> {
 impl<'f> Revision<'f> {
     /// Looks where the migrations are. Their texts are not read yet.
     pub fn open(files: &'f dyn Files, config: &Config) -> Result<Self, RevisionError> {
+        thread::scope(|scope| {
+            let opened =
+                thread::Builder::new().stack_size(STACK).spawn_scoped(scope, || Self::look(files, config));
+            opened.map_or_else(
+                |_| Self::look(files, config),
+                |thread| thread.join().expect("a reader does not panic"),
+            )
+        })
+    }
+
+    fn look(files: &'f dyn Files, config: &Config) -> Result<Self, RevisionError> {
         let paths = Paths::new(files.paths());
         let reader = Reader::new(files)?;
         let read = |index: usize| reader.text(index);
@@ -130,6 +141,7 @@ impl<'f> Revision<'f> {
                 id: MigrationId::new(&package.app, name),
                 module: package.module(name),
                 index,
+                is_certain: package.is_certain,
             })
             .filter(|work| wanted(&work.id) && !self.release.read.contains_key(&work.id))
             .collect();
@@ -219,7 +231,7 @@ fn complete(source: &mut MigrationSource, capsule: &NewCapsule) {
             span: place.clone(),
             action: Action::Custom,
             reversible: Some(known.reversible),
-            elidable: false,
+            elidable: Some(false),
         };
         source.operations = capsule.operations.iter().map(operation).collect();
     }
@@ -252,6 +264,8 @@ struct Work {
     id: MigrationId,
     module: String,
     index: usize,
+    /// Whether the text tells the app's label.
+    is_certain: bool,
 }
 
 fn read_all(
@@ -296,7 +310,11 @@ fn read_some(
     let mut done = Vec::new();
     while let Some(work) = work.get(next.fetch_add(1, Ordering::Relaxed)) {
         let text = reader.text(work.index).unwrap_or_default();
-        let source = rollback_source::read(&work.module, &text, &tree);
+        let mut source = rollback_source::read(&work.module, &text, &tree);
+        if let (Ok(source), false) = (&mut source, work.is_certain) {
+            let reason = "belongs to an app whose label the text does not tell".to_owned();
+            source.unknown.push(Unknown { what: What::Migration, reason, span: 0..0 });
+        }
         done.push((work.id.clone(), Arc::new(Read { text, source })));
     }
     reader.end()?;

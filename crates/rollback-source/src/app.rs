@@ -15,8 +15,8 @@ pub struct AppConfig {
     pub label: Option<String>,
     /// `default`, where it is set.
     pub default: Option<bool>,
-    /// Whether other classes of the module are made from it.
-    pub is_base: bool,
+    /// Whether the text tells name and label.
+    pub is_certain: bool,
 }
 
 impl AppConfig {
@@ -116,13 +116,14 @@ fn config<'a>(interpreter: &mut Interpreter<'a, '_>, class: &Spanned<'a>) -> App
         value.map(|value| interpreter.concrete(value))
     };
     let (name, label, default) = (get("name"), get("label"), get("default"));
+    let is_told = |value: &Option<Spanned<'_>>| {
+        value.as_ref().is_none_or(|value| matches!(value.value, Value::Str(_) | Value::None))
+    };
+    let is_certain =
+        label.as_ref().is_some_and(|label| label.str().is_some()) || (is_told(&name) && is_told(&label));
     let text = |value: Option<Spanned<'_>>| value.and_then(|value| value.str().map(str::to_owned));
     let (name, label) = (text(name), text(label));
     let default = default.and_then(|value| truth(&value.value));
     let Value::Class(id) = class.value else { unreachable!("only classes are collected") };
-    let is_base = interpreter
-        .classes
-        .iter()
-        .any(|other| other.bases.iter().any(|base| matches!(base.value, Value::Class(base) if base == id)));
-    AppConfig { class: interpreter.classes[id].name.to_owned(), name, label, default, is_base }
+    AppConfig { class: interpreter.classes[id].name.to_owned(), name, label, default, is_certain }
 }

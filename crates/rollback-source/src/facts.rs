@@ -36,7 +36,10 @@ impl MigrationSource {
     /// Whether Django's loader may see something else than what stands here.
     pub fn is_unknown(&self) -> bool {
         self.unknown.iter().any(|unknown| unknown.what.is_structural())
-            || self.operations.iter().any(|operation| operation.reversible.is_none())
+            || self
+                .operations
+                .iter()
+                .any(|operation| operation.reversible.is_none() || operation.elidable.is_none())
     }
 
     /// Every operation, those inside of others too.
@@ -147,8 +150,8 @@ pub struct Operation {
     pub action: Action,
     /// What Django's `operation.reversible` says; none where that is not known.
     pub reversible: Option<bool>,
-    /// Whether a squash may leave it out.
-    pub elidable: bool,
+    /// Whether a squash may leave it out; none where that is not known.
+    pub elidable: Option<bool>,
 }
 
 impl Operation {

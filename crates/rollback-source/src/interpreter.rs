@@ -1,7 +1,7 @@
 //! Reads a module as Python would run it, without running anything: what cannot be known stays unknown, with the reason.
 //!
-//! Lists are values here, not places: a list that two names share and one of them changes would be misread, so a list
-//! that is handed to code that is not followed counts as unknown from there on.
+//! A list that is changed is changed for every name that it has ([`Interpreter::change`]); one that is handed to code
+//! that is not followed counts as unknown from there on.
 
 mod calls;
 mod expressions;
@@ -17,10 +17,10 @@ use typed_arena::Arena;
 
 use crate::Modules;
 use crate::syntax::{self, SyntaxError};
-use crate::value::{Class, Function, Origin, Scope, Spanned, Value};
+use crate::value::{Class, Function, Origin, Scope, Spanned, Value, is_one, replaced};
 
 /// How many expressions and statements are looked at before a module is given up: far more than any real one has.
-const FUEL: u32 = 2_000_000;
+const FUEL: u32 = 1_000_000;
 
 /// How deep calls may be nested.
 const DEEPEST: u32 = 40;
@@ -30,6 +30,7 @@ const DEEPEST: u32 = 40;
 pub(crate) struct Memory<'a> {
     modules: Arena<Parsed<ModModule>>,
     functions: Arena<Function<'a>>,
+    names: Arena<String>,
 }
 
 /// Reads one module, and others as far as it needs them.
@@ -39,8 +40,14 @@ pub(crate) struct Interpreter<'a, 'm> {
     modules: Vec<Module<'a>>,
     loaded: HashMap<String, Option<usize>>,
     pub(crate) classes: Vec<Class<'a>>,
+    /// What was changed in a call, the old and the new one: the names of whoever called it change, too.
+    changes: Vec<(Value<'a>, Value<'a>)>,
+    /// What the module uses that may change anything.
+    pub(crate) trick: Option<(String, Origin)>,
     fuel: u32,
     depth: u32,
+    /// How many calls are under way in the module that is being read.
+    calls: u32,
 }
 
 struct Module<'a> {
@@ -59,18 +66,40 @@ pub(crate) struct Frame<'a> {
     super_call: Option<crate::value::Arguments<'a>>,
     /// What a method set on `self`.
     attributes: Scope<'a>,
+    /// Names that a function takes from its module, by `global`.
+    globals: Vec<&'a str>,
+    /// Whether it is a call.
+    is_call: bool,
+    /// Whether the scopes are those of class bodies, which comprehensions do not see.
+    is_class: bool,
 }
 
 impl<'a> Frame<'a> {
     fn of(module: usize, scopes: Vec<Scope<'a>>) -> Self {
-        Self { module, scopes, super_call: None, attributes: Scope::new() }
+        let (attributes, globals) = (Scope::new(), Vec::new());
+        Self { module, scopes, super_call: None, attributes, globals, is_call: false, is_class: false }
+    }
+
+    fn of_call(module: usize, scope: Scope<'a>) -> Self {
+        Self { is_call: true, ..Self::of(module, vec![scope]) }
     }
 }
 
 impl<'a, 'm> Interpreter<'a, 'm> {
     pub(crate) fn new(memory: &'a Memory<'a>, others: &'m dyn Modules) -> Self {
-        let (modules, loaded, classes) = (Vec::new(), HashMap::new(), Vec::new());
-        Self { memory, others, modules, loaded, classes, fuel: FUEL, depth: 0 }
+        let (modules, loaded, classes, changes) = (Vec::new(), HashMap::new(), Vec::new(), Vec::new());
+        Self {
+            memory,
+            others,
+            modules,
+            loaded,
+            classes,
+            changes,
+            trick: None,
+            fuel: FUEL,
+            depth: 0,
+            calls: 0,
+        }
     }
 
     /// Reads a module. `path` is its dotted path.
@@ -87,7 +116,9 @@ impl<'a, 'm> Interpreter<'a, 'm> {
         self.loaded.insert(path.to_owned(), Some(number));
         self.modules.push(Module { package: package.to_owned(), globals: Scope::new(), stars: Vec::new() });
         let mut frame = Frame::of(number, Vec::new());
+        let calls = std::mem::take(&mut self.calls);
         self.statements(&mut frame, &tree.body);
+        self.calls = calls;
         Ok(tree)
     }
 
@@ -96,8 +127,8 @@ impl<'a, 'm> Interpreter<'a, 'm> {
         self.modules.first().and_then(|module| module.globals.get(name)).cloned()
     }
 
-    /// The values of the first module.
-    pub(crate) fn globals(&self) -> Vec<Spanned<'a>> {
+    /// The values of the first module, those of the modules that it takes everything from as well.
+    pub(crate) fn globals(&mut self) -> Vec<Spanned<'a>> {
         self.modules.first().map(|module| module.globals.values().cloned().collect()).unwrap_or_default()
     }
 
@@ -162,19 +193,128 @@ impl<'a, 'm> Interpreter<'a, 'm> {
         Some(number)
     }
 
-    /// A name of a class, or of the classes that it is made from.
+    /// A name of a class, or of the classes that it is made from, in the order in which Python looks.
     pub(crate) fn attribute_of_class(&mut self, class: &Value<'a>, name: &str) -> Option<Spanned<'a>> {
         let Value::Class(id) = class else { return None };
-        if let Some(value) = self.classes[*id].scope.get(name) {
-            return Some(value.clone());
-        }
-        for base in self.classes[*id].bases.clone() {
-            let base = self.concrete(base);
-            if let Some(value) = self.attribute_of_class(&base.value, name) {
-                return Some(value);
+        let origin = self.classes[*id].origin;
+        let Some(order) = self.resolution_order(class) else {
+            let class = self.classes[*id].name;
+            return Some(Spanned::unknown(format!("depends on the bases of {class}"), origin));
+        };
+        for class in order {
+            match &class.value {
+                Value::Class(id) => {
+                    if let Some(value) = self.classes[*id].scope.get(name) {
+                        return Some(value.clone());
+                    }
+                }
+                Value::Name(path) if is_known_base(path) => {}
+                _ => return Some(Spanned::unknown(class.reason(), origin)),
             }
         }
         None
+    }
+
+    /// Python's method resolution order, by C3 (<https://docs.python.org/3/howto/mro.html>): the class itself first. None
+    /// where the bases do not allow one.
+    pub(crate) fn resolution_order(&mut self, class: &Value<'a>) -> Option<Vec<Spanned<'a>>> {
+        if self.depth > DEEPEST {
+            return None;
+        }
+        let Value::Class(id) = class else { return None };
+        let itself = Spanned { value: class.clone(), origin: self.classes[*id].origin };
+        let mut lists: Vec<Vec<Spanned<'a>>> = Vec::new();
+        let mut bases = Vec::new();
+        for base in self.classes[*id].bases.clone() {
+            let base = self.concrete(base);
+            let list = match &base.value {
+                Value::Class(_) => {
+                    self.depth += 1;
+                    let order = self.resolution_order(&base.value);
+                    self.depth -= 1;
+                    order?
+                }
+                Value::Name(path) => match crate::operation::base_of(path) {
+                    Some(above) => {
+                        vec![base.clone(), Spanned { value: Value::Name(text(above)), origin: base.origin }]
+                    }
+                    None => vec![base.clone()],
+                },
+                _ => vec![base.clone()],
+            };
+            bases.push(base);
+            lists.push(list);
+        }
+        lists.push(bases);
+        let mut order = vec![itself];
+        loop {
+            lists.retain(|list| !list.is_empty());
+            if lists.is_empty() {
+                return Some(order);
+            }
+            let is_free = |candidate: &Spanned<'a>| {
+                !lists.iter().any(|list| list[1..].iter().any(|other| is_same_class(candidate, other)))
+            };
+            let place = lists.iter().position(|list| is_free(&list[0]))?;
+            let next = lists[place].remove(0);
+            for list in
+                lists.iter_mut().filter(|list| list.first().is_some_and(|head| is_same_class(head, &next)))
+            {
+                list.remove(0);
+            }
+            order.push(next);
+        }
+    }
+
+    /// A list, a mapping or an object is another one from here on, whatever it is called.
+    fn change(&mut self, frame: &mut Frame<'a>, old: &Value<'a>, new: Value<'a>) {
+        change_in(frame, old, &new, &mut self.fuel);
+        let modules = self.modules.iter_mut().map(|module| &mut module.globals);
+        for scope in modules.chain(self.classes.iter_mut().map(|class| &mut class.scope)) {
+            change_scope(scope, old, &new, &mut self.fuel);
+        }
+        self.fuel = self.fuel.saturating_sub(size(old) / 32);
+        if self.calls == 0 {
+            return;
+        }
+        match self.changes.last_mut() {
+            Some((_, last)) if is_one(last, old) => *last = new,
+            _ => self.changes.push((old.clone(), new)),
+        }
+    }
+
+    /// What a call has changed is changed for whoever called.
+    fn catch_up(&mut self, frame: &mut Frame<'a>, since: usize) {
+        for (old, new) in self.changes.iter().skip(since) {
+            change_in(frame, old, new, &mut self.fuel);
+        }
+        if self.calls == 0 {
+            self.changes.clear();
+        }
+    }
+
+    /// What was handed over may be changed by code that is not followed.
+    fn give_away(&mut self, frame: &mut Frame<'a>, value: &Spanned<'a>) {
+        const WHY: &str = "is handed to code that may change it";
+        if !self.burn() {
+            return;
+        }
+        match &value.value {
+            Value::Sequence(_, items) => {
+                for item in items.iter() {
+                    self.give_away(frame, item);
+                }
+            }
+            Value::Dict(items) => {
+                for (_, item) in items.iter() {
+                    self.give_away(frame, item);
+                }
+            }
+            Value::Class(id) => self.classes[*id].is_changed = true,
+            Value::Instance(_) => {}
+            _ => return,
+        }
+        self.change(frame, &value.value, Value::Unknown(text(WHY)));
     }
 
     /// The module that a relative import means.
@@ -199,12 +339,10 @@ impl<'a, 'm> Interpreter<'a, 'm> {
         if let Some(value) = near.or_else(|| self.modules[frame.module].globals.get(name)) {
             return value.clone().at(origin);
         }
-        for star in self.modules[frame.module].stars.clone() {
-            if let Some(value) = self.follow(&format!("{star}.{name}")) {
-                return value.at(origin);
-            }
+        if TRICKS.contains(&name) && frame.module == 0 {
+            self.trick.get_or_insert_with(|| (format!("uses {name}()"), origin));
         }
-        if BUILTINS.contains(&name) {
+        if BUILTINS.contains(&name) && self.modules[frame.module].stars.is_empty() {
             return Spanned { value: Value::Name(format!("builtins.{name}").into()), origin };
         }
         match self.modules[frame.module].stars.first() {
@@ -214,7 +352,40 @@ impl<'a, 'm> Interpreter<'a, 'm> {
     }
 
     fn bind(&mut self, frame: &mut Frame<'a>, name: &'a str, value: Spanned<'a>) {
-        self.scope(frame).insert(name, value);
+        if frame.globals.contains(&name) {
+            self.modules[frame.module].globals.insert(name, value);
+        } else {
+            self.scope(frame).insert(name, value);
+        }
+    }
+
+    /// A name that lives as long as what is read.
+    fn keep(&self, name: &str) -> &'a str {
+        self.memory.names.alloc(name.to_owned())
+    }
+
+    /// What `from module import *` brings, where the module can be read.
+    fn import_all(&mut self, frame: &mut Frame<'a>, module: &str) {
+        let Some(number) = self.module(module) else {
+            self.modules[frame.module].stars.push(module.to_owned());
+            return;
+        };
+        let stars = self.modules[number].stars.clone();
+        self.modules[frame.module].stars.extend(stars);
+        let all = self.modules[number].globals.get("__all__").cloned();
+        let all: Option<Vec<String>> = all.map(|all| {
+            let items = all.items().cloned().unwrap_or_default();
+            items.iter().filter_map(|item| item.str().map(str::to_owned)).collect()
+        });
+        let is_public = |name: &str| match &all {
+            Some(all) => all.iter().any(|public| public == name),
+            None => !name.starts_with('_'),
+        };
+        let globals: Vec<(&'a str, Spanned<'a>)> =
+            self.modules[number].globals.iter().map(|(name, value)| (*name, value.clone())).collect();
+        for (name, value) in globals.into_iter().filter(|(name, _)| is_public(name)) {
+            self.bind(frame, name, value);
+        }
     }
 
     fn scope<'f>(&'f mut self, frame: &'f mut Frame<'a>) -> &'f mut Scope<'a> {
@@ -229,12 +400,62 @@ impl<'a, 'm> Interpreter<'a, 'm> {
         Origin { module: frame.module, start: range.start().to_usize(), end: range.end().to_usize() }
     }
 
+    /// Whether it took too long: then what was found is not all.
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.fuel == 0
+    }
+
     /// Uses up a little; false when all is used up.
     fn burn(&mut self) -> bool {
         self.fuel = self.fuel.saturating_sub(1);
         self.fuel > 0
     }
 }
+
+fn change_in<'a>(frame: &mut Frame<'a>, old: &Value<'a>, new: &Value<'a>, budget: &mut u32) {
+    for scope in frame.scopes.iter_mut().chain([&mut frame.attributes]) {
+        change_scope(scope, old, new, budget);
+    }
+}
+
+fn change_scope<'a>(scope: &mut Scope<'a>, old: &Value<'a>, new: &Value<'a>, budget: &mut u32) {
+    for value in scope.values_mut() {
+        if let Some(changed) = replaced(&value.value, old, new, budget) {
+            value.value = changed;
+        }
+    }
+}
+
+/// How many items it takes to copy a value.
+fn size(value: &Value<'_>) -> u32 {
+    let length = match value {
+        Value::Sequence(_, items) => items.len(),
+        Value::Dict(items) => items.len(),
+        _ => 0,
+    };
+    u32::try_from(length).unwrap_or(u32::MAX)
+}
+
+/// Whether a base from elsewhere has no names that matter here.
+fn is_known_base(path: &str) -> bool {
+    path.starts_with("django.") || path.starts_with("builtins.")
+}
+
+fn is_same_class(one: &Spanned<'_>, other: &Spanned<'_>) -> bool {
+    match (&one.value, &other.value) {
+        (Value::Class(one), Value::Class(other)) => one == other,
+        (Value::Name(one), Value::Name(other)) => {
+            one == other
+                || (is_known_base(one)
+                    && is_known_base(other)
+                    && one.rsplit('.').next() == other.rsplit('.').next())
+        }
+        _ => false,
+    }
+}
+
+/// Builtins that may change any name.
+const TRICKS: &[&str] = &["exec", "eval", "globals", "locals", "vars", "__import__", "delattr"];
 
 /// The builtins that are followed.
 const BUILTINS: &[&str] = &[
@@ -263,6 +484,7 @@ const BUILTINS: &[&str] = &[
     "classmethod",
     "ImportError",
     "Exception",
+    "setattr",
 ];
 
 /// A text that is shared.

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::app::{AppConfig, app_configs, default_app_config};
-use crate::{Module, Modules};
+use crate::facts::Target;
+use crate::{Module, Modules, migration};
 
 /// What the project says about where its migrations are, beyond Django's usual place.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub struct Package {
     pub folder: String,
     /// Its migrations by name, each with the index of its path.
     pub migrations: BTreeMap<String, usize>,
+    /// Whether the text tells the label. Where it does not, the label is the best that there is.
+    pub is_certain: bool,
 }
 
 impl Package {
@@ -72,7 +75,7 @@ impl<'p> Paths<'p> {
         let below = module.replace('.', "/");
         let found = |root: &str| {
             let base = join(root, &below);
-            let candidates = [(format!("{base}.py"), false), (join(&base, "__init__.py"), true)];
+            let candidates = [(join(&base, "__init__.py"), true), (format!("{base}.py"), false)];
             let (index, is_package) = candidates
                 .into_iter()
                 .find_map(|(file, is_package)| Some((*self.index.get(file.as_str())?, is_package)))?;
@@ -115,14 +118,18 @@ impl<'t> Tree<'t> {
             if is_django || !self.paths.has(&join(folder, "__init__.py")) || moved.contains_key(folder) {
                 continue;
             }
-            let app = self.label(folder_of(folder).unwrap_or_default());
-            if !places.modules.contains_key(&app) {
-                packages.push(Package { app, folder: folder.to_owned(), migrations });
+            let (app, is_certain) = self.label(folder_of(folder).unwrap_or_default());
+            let mut package = Package { app, folder: folder.to_owned(), migrations, is_certain };
+            if !is_certain && let Some(app) = self.label_by_dependencies(&package) {
+                (package.app, package.is_certain) = (app, true);
+            }
+            if !places.modules.contains_key(&package.app) {
+                packages.push(package);
             }
         }
         for (folder, app) in moved {
             let migrations = self.migrations_in(&folder);
-            packages.push(Package { app: app.to_owned(), folder, migrations });
+            packages.push(Package { app: app.to_owned(), folder, migrations, is_certain: true });
         }
         packages.sort_by(|one, other| (&one.app, &one.folder).cmp(&(&other.app, &other.folder)));
         packages
@@ -145,14 +152,38 @@ impl<'t> Tree<'t> {
         folders.into_iter().find(|folder| self.paths.has(&join(folder, "__init__.py")))
     }
 
-    /// The label of the app in this folder, as Django's registry finds it.
-    fn label(&self, folder: &str) -> String {
+    /// The label of the app in this folder, as Django's registry finds it, and whether the text tells it.
+    fn label(&self, folder: &str) -> (String, bool) {
         let last = folder.rsplit('/').next().unwrap_or(folder);
         let last = if last.is_empty() { "migrations" } else { last };
         let configs = self.configs(folder);
-        chosen(&configs, folder)
-            .and_then(|config| config.label().map(str::to_owned))
-            .unwrap_or_else(|| last.to_owned())
+        let chosen = chosen(&configs, folder);
+        let is_certain = match chosen {
+            Some(config) => config.is_certain,
+            // An uncertain one may be the one that a project installs.
+            None => configs.iter().all(|config| config.is_certain),
+        };
+        let label = chosen.and_then(|config| config.label().map(str::to_owned));
+        (label.unwrap_or_else(|| last.to_owned()), is_certain)
+    }
+
+    /// The label by which the migrations of a folder name each other: only that one can be theirs.
+    fn label_by_dependencies(&self, package: &Package) -> Option<String> {
+        let mut labels: BTreeSet<String> = BTreeSet::new();
+        for (name, index) in &package.migrations {
+            let text = (self.read)(*index)?;
+            let Ok(source) = migration::read(&package.module(name), &text, self) else { continue };
+            for reference in &source.dependencies {
+                if let Target::Migration(id) = &reference.target
+                    && package.migrations.contains_key(&id.name)
+                {
+                    labels.insert(id.app.clone());
+                }
+            }
+        }
+        let mut labels = labels.into_iter();
+        let first = labels.next()?;
+        labels.next().is_none().then_some(first)
     }
 
     fn configs(&self, folder: &str) -> Vec<AppConfig> {

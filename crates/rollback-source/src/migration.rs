@@ -5,14 +5,26 @@ use ruff_python_ast::visitor::{Visitor, walk_stmt};
 use ruff_python_ast::{ModModule, Stmt};
 
 use crate::Modules;
-use crate::facts::{Import, MigrationSource, Reference, Target, What};
+use crate::facts::{Import, MigrationSource, Reference, Target, Unknown, What};
 use crate::interpreter::{Interpreter, Memory};
 use crate::operation::Reader;
 use crate::syntax::{self, SyntaxError};
 use crate::value::{Instance, Spanned, Value, truth};
 
 /// Methods of Django's `Migration` that say what a migration does.
-const METHODS: &[&str] = &["__init__", "apply", "unapply", "mutate_state"];
+const METHODS: &[&str] = &[
+    "__init__",
+    "__new__",
+    "__getattribute__",
+    "__getattr__",
+    "__init_subclass__",
+    "apply",
+    "unapply",
+    "mutate_state",
+];
+
+/// The most operations that a migration is read with.
+const MOST: u32 = 100_000;
 
 /// Reads a migration. `module` is its dotted path; `others` finds modules that it imports.
 pub fn read(module: &str, text: &str, others: &dyn Modules) -> Result<MigrationSource, SyntaxError> {
@@ -22,14 +34,24 @@ pub fn read(module: &str, text: &str, others: &dyn Modules) -> Result<MigrationS
     let class = interpreter.global("Migration");
     let mut source =
         MigrationSource { atomic: (true, 0..0), imports: imports(tree), ..MigrationSource::default() };
+    if interpreter.is_given_up() {
+        let (what, reason) = (What::Migration, "takes too long to follow".to_owned());
+        source.class = Some(0..0);
+        source.unknown.push(Unknown { what, reason, span: 0..0 });
+        return Ok(source);
+    }
     let Some(class) = class else { return Ok(source) };
     let span = class.origin.start..class.origin.end;
     source.class = Some(span.clone());
-    let mut reader = Reader { interpreter: &mut interpreter, unknown: Vec::new(), here: span.clone() };
+    let mut reader =
+        Reader { interpreter: &mut interpreter, unknown: Vec::new(), left: MOST, here: span.clone() };
     let class = reader.interpreter.concrete(class);
     match &class.value {
         Value::Class(_) => reader.migration(&class, &mut source),
         _ => reader.note(What::Migration, class.reason(), span),
+    }
+    if let Some((trick, origin)) = reader.interpreter.trick.clone() {
+        reader.note(What::Migration, trick, origin.start..origin.end);
     }
     source.unknown = reader.unknown;
     Ok(source)
@@ -70,8 +92,8 @@ impl<'a> Reader<'_, 'a, '_> {
         }
         for method in METHODS.iter().filter(|method| class.scope.contains_key(**method)) {
             source.overrides.push(((*method).to_owned(), span.clone()));
-            if *method == "__init__" {
-                self.note(What::Migration, "has an __init__ of its own", span.clone());
+            if method.starts_with("__") {
+                self.note(What::Migration, format!("has a method {method} of its own"), span.clone());
             }
         }
         for base in class.bases.clone() {
@@ -116,7 +138,7 @@ impl<'a> Reader<'_, 'a, '_> {
 
     fn target(&mut self, item: &Spanned<'a>) -> Result<Target, String> {
         match &item.value {
-            Value::Sequence(pair) if pair.len() == 2 => {
+            Value::Sequence(_, pair) if pair.len() == 2 => {
                 let (app, name) =
                     (self.interpreter.concrete(pair[0].clone()), self.interpreter.concrete(pair[1].clone()));
                 match (app.str(), name.str()) {

@@ -9,6 +9,8 @@ use crate::value::{Arguments, Instance, Scope, Spanned, Value, truth};
 pub(crate) struct Reader<'i, 'a, 'm> {
     pub(crate) interpreter: &'i mut Interpreter<'a, 'm>,
     pub(crate) unknown: Vec<Unknown>,
+    /// How many operations may still be read: a list in itself can have more than any memory holds.
+    pub(crate) left: u32,
     /// Where the value that is being read stands in the file itself: for what was written elsewhere.
     pub(crate) here: Span,
 }
@@ -31,9 +33,7 @@ impl<'a> Reader<'_, 'a, '_> {
     pub(crate) fn operations(&mut self, list: &Spanned<'a>) -> Vec<Operation> {
         let list = self.interpreter.concrete(list.clone());
         let Some(items) = list.items().cloned() else {
-            if !matches!(list.value, Value::None) {
-                self.note(What::Operations, list.reason(), self.span(&list));
-            }
+            self.note(What::Operations, list.reason(), self.span(&list));
             return Vec::new();
         };
         items.iter().filter_map(|item| self.operation(item)).collect()
@@ -42,6 +42,11 @@ impl<'a> Reader<'_, 'a, '_> {
     fn operation(&mut self, value: &Spanned<'a>) -> Option<Operation> {
         let value = &self.interpreter.concrete(value.clone());
         let span = self.span(value);
+        self.left = self.left.saturating_sub(1);
+        if self.left == 0 {
+            self.note(What::Operations, "has more operations than are followed", span);
+            return None;
+        }
         let Value::Instance(instance) = &value.value else {
             self.note(What::Operations, value.reason(), span);
             return None;
@@ -58,11 +63,14 @@ impl<'a> Reader<'_, 'a, '_> {
     fn instance(&mut self, instance: &Instance<'a>, span: Span) -> Option<Operation> {
         let (class, _) = self.class_of(&instance.callee);
         let class = class?;
+        if self.is_made_unusually(&instance.callee) {
+            return None;
+        }
         let traced = match self.trace(&instance.callee, instance.arguments.clone()) {
             Ok(traced) => traced,
             Err(reason) => {
                 self.note(What::Argument, reason, span.clone());
-                let (action, elidable) = (Action::Custom, false);
+                let (action, elidable) = (Action::Custom, None);
                 return Some(Operation { class, span, action, reversible: None, elidable });
             }
         };
@@ -72,15 +80,36 @@ impl<'a> Reader<'_, 'a, '_> {
         };
         let reversible =
             if traced.overrides.is_empty() { usual } else { self.overridden(&traced.overrides, usual) };
-        let elidable =
-            traced.arguments.named("elidable").and_then(|value| truth(&value.value)).unwrap_or(false);
+        let elidable = self.is_elidable(&traced);
         let is_own = traced.is_own || (traced.django.is_none() && !is_django(&instance.callee));
-        let action = if is_own && !matches!(action, Action::RunPython { .. } | Action::RunSql { .. }) {
-            Action::Custom
-        } else {
-            action
-        };
+        let keeps =
+            matches!(action, Action::RunPython { .. } | Action::RunSql { .. } | Action::Separate { .. });
+        let action = if is_own && !keeps { Action::Custom } else { action };
         Some(Operation { class, span, action, reversible, elidable })
+    }
+
+    /// Whether a class may give something else than an object of itself.
+    fn is_made_unusually(&mut self, callee: &Spanned<'a>) -> bool {
+        const HIDDEN: &[&str] = &["__new__", "__getattribute__", "__getattr__", "__init_subclass__"];
+        let callee = self.interpreter.concrete(callee.clone());
+        let order = self.interpreter.resolution_order(&callee.value).unwrap_or_default();
+        order.iter().any(|class| match class.value {
+            Value::Class(id) => {
+                let class = &self.interpreter.classes[id];
+                class.is_changed || HIDDEN.iter().any(|method| class.scope.contains_key(method))
+            }
+            _ => false,
+        })
+    }
+
+    fn is_elidable(&mut self, traced: &Traced<'a>) -> Option<bool> {
+        const PLACE: usize = 4;
+        let takes_it = matches!(traced.django.as_deref(), Some("RunPython" | "RunSQL"));
+        let given = traced.arguments.get(PLACE, "elidable").filter(|_| takes_it).or(traced.elidable.as_ref());
+        match given.cloned() {
+            Some(value) => truth(&self.interpreter.concrete(value).value),
+            None => (!takes_it || traced.arguments.missing.is_none()).then_some(false),
+        }
     }
 
     /// The name of a class, and its dotted path where it is imported.
@@ -98,41 +127,47 @@ impl<'a> Reader<'_, 'a, '_> {
 
     /// Follows a class to the one of Django that it is made from.
     fn trace(&mut self, callee: &Spanned<'a>, arguments: Arguments<'a>) -> Result<Traced<'a>, String> {
-        let mut traced = Traced { django: None, arguments, overrides: Vec::new(), is_own: false };
-        let mut class = self.interpreter.concrete(callee.clone());
-        loop {
+        let mut traced =
+            Traced { django: None, arguments, overrides: Vec::new(), elidable: None, is_own: false };
+        let class = self.interpreter.concrete(callee.clone());
+        let order = match &class.value {
+            Value::Class(id) => {
+                let name = self.interpreter.classes[*id].name;
+                let order = self.interpreter.resolution_order(&class.value);
+                order.ok_or_else(|| format!("depends on {name}, whose bases are not followed"))?
+            }
+            _ => vec![class],
+        };
+        for class in order {
             match &class.value {
+                Value::Class(id) => self.enter(*id, &mut traced)?,
                 Value::Name(path) => match django_class(path) {
                     Some("Operation") => return Ok(traced),
                     Some(django) => {
                         traced.django = Some(django.to_owned());
                         return Ok(traced);
                     }
+                    None if path.starts_with("builtins.") => {}
                     None => return Err(format!("depends on {path}, which is not in this repository")),
                 },
-                Value::Class(id) => {
-                    let Some(base) = self.enter(*id, &mut traced)? else {
-                        return Err(format!(
-                            "depends on {}, which is no operation",
-                            self.interpreter.classes[*id].name
-                        ));
-                    };
-                    class = base;
-                }
                 _ => return Err(class.reason()),
             }
         }
+        Err("is no operation of Django's".to_owned())
     }
 
-    /// One step up: what a class of the project changes, and the base that goes on.
-    fn enter(&mut self, id: usize, traced: &mut Traced<'a>) -> Result<Option<Spanned<'a>>, String> {
+    /// One step up: what a class of the project changes.
+    fn enter(&mut self, id: usize, traced: &mut Traced<'a>) -> Result<(), String> {
         let class = self.interpreter.classes[id].clone();
-        if class.is_changed {
-            return Err(format!("depends on {}, which a decorator or a metaclass makes", class.name));
-        }
-        if let Some(Spanned { value: Value::Function(function), .. }) = class.scope.get("__init__") {
+        if let Some(init) = class.scope.get("__init__") {
+            let Value::Function(function) = init.value else {
+                return Err(format!("depends on {}.__init__", class.name));
+            };
             let (arguments, attributes) =
                 self.interpreter.initialise(function, &traced.arguments, class.origin)?;
+            if attributes.contains_key("reverse_code") || attributes.contains_key("reverse_sql") {
+                return Err(format!("depends on what {}.__init__ sets", class.name));
+            }
             traced.arguments = arguments;
             traced.is_own = true;
             traced.override_by(&attributes);
@@ -141,14 +176,7 @@ impl<'a> Reader<'_, 'a, '_> {
             .iter()
             .any(|method| class.scope.contains_key(method));
         traced.override_by(&class.scope);
-        for base in &class.bases {
-            let base = self.interpreter.concrete(base.clone());
-            if matches!(&base.value, Value::Name(path) if path.starts_with("builtins.")) {
-                continue;
-            }
-            return Ok(Some(base));
-        }
-        Ok(None)
+        Ok(())
     }
 
     /// What a class of the project says about being undone: its own word counts before that of its base.
@@ -246,6 +274,7 @@ impl<'a> Reader<'_, 'a, '_> {
     }
 
     fn nested(&mut self, list: Option<&Spanned<'a>>) -> Vec<Operation> {
+        let list = list.filter(|list| !matches!(list.value, Value::None));
         list.map(|list| self.operations(list)).unwrap_or_default()
     }
 
@@ -287,10 +316,12 @@ impl<'a> Reader<'_, 'a, '_> {
             Value::None => Reverse::Missing,
             Value::Name(path) if path.ends_with(".noop") => Reverse::Noop,
             Value::Str(text) if text.trim().is_empty() => Reverse::Noop,
-            Value::Sequence(items) if items.is_empty() => Reverse::Noop,
+            Value::Sequence(_, items) if items.is_empty() => Reverse::Noop,
             Value::Function(function) if does_nothing(function) => Reverse::Noop,
             Value::Lambda(lambda, _) if lambda.body.is_none_literal_expr() => Reverse::Noop,
-            Value::Unknown(_) => Reverse::Unknown,
+            Value::Unknown(_) | Value::Setting { .. } => Reverse::Unknown,
+            Value::Name(path) if may_be_none(path) => Reverse::Unknown,
+            Value::Instance(made) if is_made_elsewhere(made) => Reverse::Unknown,
             _ => Reverse::Given,
         }
     }
@@ -313,6 +344,8 @@ struct Traced<'a> {
     arguments: Arguments<'a>,
     /// What the project's classes say of `reversible`, the nearest first.
     overrides: Vec<Spanned<'a>>,
+    /// What they say of `elidable`.
+    elidable: Option<Spanned<'a>>,
     /// Whether a class of the project changes what is done.
     is_own: bool,
 }
@@ -320,6 +353,9 @@ struct Traced<'a> {
 impl<'a> Traced<'a> {
     fn override_by(&mut self, scope: &Scope<'a>) {
         self.overrides.extend(scope.get("reversible").cloned());
+        if self.elidable.is_none() {
+            self.elidable = scope.get("elidable").cloned();
+        }
     }
 }
 
@@ -327,10 +363,35 @@ fn is_django(callee: &Spanned<'_>) -> bool {
     matches!(&callee.value, Value::Name(path) if django_class(path).is_some())
 }
 
+/// The class above one of Django's operations, for the order in which Python looks at classes.
+pub(crate) fn base_of(path: &str) -> Option<&'static str> {
+    let class = django_class(path)?;
+    (class != "Operation" && class != "Migration").then_some("django.db.migrations.operations.base.Operation")
+}
+
 /// The class of Django that a dotted path names, if it is an operation.
 fn django_class(path: &str) -> Option<&str> {
     let is_django = DJANGO.iter().any(|start| path.starts_with(start));
     is_django.then(|| path.rsplit('.').next().unwrap_or(path))
+}
+
+/// Whether a name from elsewhere may be `None`: a setting, or a constant.
+fn may_be_none(path: &str) -> bool {
+    let name = path.rsplit('.').next().unwrap_or(path);
+    let is_constant =
+        name.chars().all(|letter| letter.is_uppercase() || letter.is_ascii_digit() || letter == '_');
+    path.starts_with("django.conf.settings") || is_constant
+}
+
+/// Whether a function from elsewhere decides what it is.
+fn is_made_elsewhere(made: &Instance<'_>) -> bool {
+    match &made.callee.value {
+        Value::Name(path) => {
+            let name = path.rsplit('.').next().unwrap_or(path);
+            &**path != "functools.partial" && !name.chars().next().is_some_and(char::is_uppercase)
+        }
+        _ => false,
+    }
 }
 
 /// `{("a", "b")}`, or one set alone.

@@ -9,7 +9,7 @@ use ruff_python_parser::{Mode, Parsed, lexer, parse_module, parse_unchecked_sour
 use ruff_text_size::{Ranged, TextRange};
 
 /// The longest text that is read: far above that of any migration.
-const LONGEST: usize = 8 * 1024 * 1024;
+const LONGEST: usize = 4 * 1024 * 1024;
 
 /// How deep expressions and blocks may be nested. Python itself stops at 100 blocks and 200 parentheses.
 const DEEPEST: u32 = 200;
@@ -23,10 +23,40 @@ pub struct SyntaxError {
     pub span: Range<usize>,
 }
 
+/// What stands for a byte that is no text: it makes every parser stop.
+const NO_TEXT: char = '\u{0}';
+
+/// The text of a file: UTF-8, or Latin-1 where the file says so in one of its first two lines
+/// (<https://peps.python.org/pep-0263/>). Other bytes become characters that no Python has.
+pub fn decode(bytes: Vec<u8>) -> String {
+    let error = match String::from_utf8(bytes) {
+        Ok(text) => return text,
+        Err(error) => error,
+    };
+    let bytes = error.into_bytes();
+    if is_latin_1(&bytes) {
+        return bytes.iter().map(|byte| char::from(*byte)).collect();
+    }
+    String::from_utf8_lossy(&bytes).replace(char::REPLACEMENT_CHARACTER, &NO_TEXT.to_string())
+}
+
+fn is_latin_1(bytes: &[u8]) -> bool {
+    bytes.split(|byte| *byte == b'\n').take(2).any(|line| {
+        let line = String::from_utf8_lossy(line).to_lowercase().replace('_', "-");
+        line.trim_start().starts_with('#')
+            && line.contains("coding")
+            && ["latin-1", "latin1", "iso-8859-1"].iter().any(|name| line.contains(name))
+    })
+}
+
 /// Parses a module.
 pub(crate) fn parse(text: &str) -> Result<Parsed<ModModule>, SyntaxError> {
     if text.len() > LONGEST {
         return Err(SyntaxError { reason: format!("is longer than {} MiB", LONGEST >> 20), span: 0..0 });
+    }
+    if let Some(place) = text.find(NO_TEXT) {
+        let span = place..place + 1;
+        return Err(SyntaxError { reason: "is no UTF-8, or has a null character".to_owned(), span });
     }
     if is_too_deep(text) {
         return Err(SyntaxError { reason: format!("is nested deeper than {DEEPEST} levels"), span: 0..0 });

@@ -13,6 +13,13 @@ pub(crate) struct Origin {
     pub(crate) end: usize,
 }
 
+impl Origin {
+    /// For what was not written anywhere.
+    pub(crate) const fn nowhere() -> Self {
+        Self { module: usize::MAX, start: 0, end: 0 }
+    }
+}
+
 /// A value, and where it was written.
 #[derive(Clone, Debug)]
 pub(crate) struct Spanned<'a> {
@@ -30,8 +37,8 @@ pub(crate) enum Value<'a> {
     Bool(bool),
     Int(i64),
     Str(Rc<str>),
-    /// A list, a tuple or a set.
-    Sequence(Rc<Vec<Spanned<'a>>>),
+    /// A list, a tuple or a set. Two names for one list share its items.
+    Sequence(Kind, Rc<Vec<Spanned<'a>>>),
     Dict(Rc<Vec<(Spanned<'a>, Spanned<'a>)>>),
     /// Something from another module, by its dotted path.
     Name(Rc<str>),
@@ -46,11 +53,20 @@ pub(crate) enum Value<'a> {
     Class(usize),
     /// A function of a module that was read.
     Function(&'a Function<'a>),
-    Lambda(&'a ExprLambda, usize),
+    /// A lambda, and the module that it stands in; none inside of a function, whose names it may see.
+    Lambda(&'a ExprLambda, Option<usize>),
     /// The first argument of a method.
     Itself,
     /// Not known; why, as the end of a sentence that begins with "it".
     Unknown(Rc<str>),
+}
+
+/// What kind of sequence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    List,
+    Tuple,
+    Set,
 }
 
 /// A call that was not carried out.
@@ -86,6 +102,10 @@ impl<'a> Arguments<'a> {
 pub(crate) struct Function<'a> {
     pub(crate) definition: &'a StmtFunctionDef,
     pub(crate) module: usize,
+    /// What its parameters are without an argument, from where the function was defined.
+    pub(crate) defaults: Scope<'a>,
+    /// Whether it stands inside of another function, whose names it may see.
+    pub(crate) is_inner: bool,
 }
 
 /// A class of a module that was read.
@@ -118,7 +138,7 @@ impl<'a> Spanned<'a> {
 
     pub(crate) fn items(&self) -> Option<&Rc<Vec<Spanned<'a>>>> {
         match &self.value {
-            Value::Sequence(items) => Some(items),
+            Value::Sequence(_, items) => Some(items),
             _ => None,
         }
     }
@@ -163,7 +183,7 @@ pub(crate) fn truth(value: &Value<'_>) -> Option<bool> {
         Value::Bool(value) => Some(*value),
         Value::Int(value) => Some(*value != 0),
         Value::Str(text) => Some(!text.is_empty()),
-        Value::Sequence(items) => Some(!items.is_empty()),
+        Value::Sequence(_, items) => Some(!items.is_empty()),
         Value::Dict(items) => Some(!items.is_empty()),
         Value::Class(_) | Value::Function(_) | Value::Lambda(..) => Some(true),
         Value::Name(path) if &**path == "typing.TYPE_CHECKING" => Some(false),
@@ -173,14 +193,25 @@ pub(crate) fn truth(value: &Value<'_>) -> Option<bool> {
 
 /// Whether two values are equal in Python; none where that is not known.
 pub(crate) fn equal(one: &Value<'_>, other: &Value<'_>) -> Option<bool> {
+    equal_within(one, other, &mut LARGEST.clone())
+}
+
+/// How many values are compared at most.
+const LARGEST: u32 = 100_000;
+
+fn equal_within(one: &Value<'_>, other: &Value<'_>, budget: &mut u32) -> Option<bool> {
+    *budget = budget.checked_sub(1)?;
     match (one, other) {
-        (Value::Bool(one), Value::Bool(other)) => Some(one == other),
-        (Value::Int(one), Value::Int(other)) => Some(one == other),
+        (Value::Bool(_) | Value::Int(_), Value::Bool(_) | Value::Int(_)) => {
+            Some(number(one) == number(other))
+        }
         (Value::Str(one), Value::Str(other)) => Some(one == other),
-        (Value::Sequence(one), Value::Sequence(other)) => {
+        (Value::Sequence(Kind::Set, _), Value::Sequence(..))
+        | (Value::Sequence(..), Value::Sequence(Kind::Set, _)) => None,
+        (Value::Sequence(kind, one), Value::Sequence(other_kind, other)) => {
             let pairs = one.iter().zip(other.iter());
-            let all = pairs.map(|(one, other)| equal(&one.value, &other.value));
-            if one.len() == other.len() {
+            let all = pairs.map(|(one, other)| equal_within(&one.value, &other.value, budget));
+            if kind == other_kind && one.len() == other.len() {
                 all.into_iter().try_fold(true, |all, next| Some(all && next?))
             } else {
                 Some(false)
@@ -195,22 +226,35 @@ pub(crate) fn equal(one: &Value<'_>, other: &Value<'_>) -> Option<bool> {
 fn is_plain(value: &Value<'_>) -> bool {
     matches!(
         value,
-        Value::None | Value::Bool(_) | Value::Int(_) | Value::Str(_) | Value::Sequence(_) | Value::Dict(_)
+        Value::None | Value::Bool(_) | Value::Int(_) | Value::Str(_) | Value::Sequence(..) | Value::Dict(_)
     )
 }
 
 /// Whether two values are the same in every respect that matters to a reader of facts.
 pub(crate) fn same(one: &Value<'_>, other: &Value<'_>) -> bool {
+    same_within(one, other, &mut LARGEST.clone())
+}
+
+fn same_within(one: &Value<'_>, other: &Value<'_>, budget: &mut u32) -> bool {
+    *budget = budget.saturating_sub(1);
+    if *budget == 0 {
+        return false;
+    }
     match (one, other) {
-        (Value::Sequence(one), Value::Sequence(other)) => {
-            one.len() == other.len()
-                && one.iter().zip(other.iter()).all(|(one, other)| same(&one.value, &other.value))
+        (Value::Sequence(kind, one), Value::Sequence(other_kind, other)) => {
+            kind == other_kind
+                && one.len() == other.len()
+                && one
+                    .iter()
+                    .zip(other.iter())
+                    .all(|(one, other)| same_within(&one.value, &other.value, budget))
         }
         (Value::Dict(one), Value::Dict(other)) => {
             let pairs = || one.iter().zip(other.iter());
             one.len() == other.len()
                 && pairs().all(|(one, other)| {
-                    same(&one.0.value, &other.0.value) && same(&one.1.value, &other.1.value)
+                    same_within(&one.0.value, &other.0.value, budget)
+                        && same_within(&one.1.value, &other.1.value, budget)
                 })
         }
         (Value::Name(one), Value::Name(other)) => one == other,
@@ -220,16 +264,75 @@ pub(crate) fn same(one: &Value<'_>, other: &Value<'_>) -> bool {
             let (left, right) = (&one.arguments, &other.arguments);
             let positional = left.positional.iter().zip(&right.positional);
             let named = left.named.iter().zip(&right.named);
-            same(&one.callee.value, &other.callee.value)
+            same_within(&one.callee.value, &other.callee.value, budget)
                 && left.positional.len() == right.positional.len()
                 && left.named.len() == right.named.len()
                 && left.missing.is_none()
                 && right.missing.is_none()
-                && positional.into_iter().all(|(one, other)| same(&one.value, &other.value))
+                && positional.into_iter().all(|(one, other)| same_within(&one.value, &other.value, budget))
                 && named
                     .into_iter()
-                    .all(|(one, other)| one.0 == other.0 && same(&one.1.value, &other.1.value))
+                    .all(|(one, other)| one.0 == other.0 && same_within(&one.1.value, &other.1.value, budget))
         }
         (one, other) => is_plain(one) && is_plain(other) && equal(one, other) == Some(true),
+    }
+}
+
+fn number(value: &Value<'_>) -> Option<i64> {
+    match value {
+        Value::Bool(value) => Some(i64::from(*value)),
+        Value::Int(value) => Some(*value),
+        _ => None,
+    }
+}
+
+/// Whether two values are one list, one mapping or one object in Python.
+pub(crate) fn is_one(one: &Value<'_>, other: &Value<'_>) -> bool {
+    match (one, other) {
+        (Value::Sequence(Kind::Tuple, _), _) => false,
+        (Value::Sequence(_, one), Value::Sequence(_, other)) => Rc::ptr_eq(one, other),
+        (Value::Dict(one), Value::Dict(other)) => Rc::ptr_eq(one, other),
+        (Value::Instance(one), Value::Instance(other)) => Rc::ptr_eq(one, other),
+        _ => false,
+    }
+}
+
+/// A value with another in the place of one that was changed; none where it does not hold that one. `budget` is how
+/// many values are looked at: a list of lists of one list can be larger than any memory.
+pub(crate) fn replaced<'a>(
+    value: &Value<'a>,
+    old: &Value<'a>,
+    new: &Value<'a>,
+    budget: &mut u32,
+) -> Option<Value<'a>> {
+    *budget = budget.checked_sub(1)?;
+    if is_one(value, old) {
+        return Some(new.clone());
+    }
+    let mut inside = |value: &Spanned<'a>| {
+        let replaced = replaced(&value.value, old, new, budget)?;
+        Some(Spanned { value: replaced, origin: value.origin })
+    };
+    match value {
+        Value::Sequence(kind, items) => {
+            let changed: Vec<Option<Spanned<'a>>> = items.iter().map(inside).collect();
+            if changed.iter().all(Option::is_none) {
+                return None;
+            }
+            let items =
+                items.iter().zip(changed).map(|(item, changed)| changed.unwrap_or_else(|| item.clone()));
+            Some(Value::Sequence(*kind, Rc::new(items.collect())))
+        }
+        Value::Dict(items) => {
+            let changed: Vec<Option<Spanned<'a>>> = items.iter().map(|(_, value)| inside(value)).collect();
+            if changed.iter().all(Option::is_none) {
+                return None;
+            }
+            let items = items.iter().zip(changed);
+            let items =
+                items.map(|((key, value), changed)| (key.clone(), changed.unwrap_or_else(|| value.clone())));
+            Some(Value::Dict(Rc::new(items.collect())))
+        }
+        _ => None,
     }
 }

@@ -2,80 +2,149 @@
 
 use std::rc::Rc;
 
-use ruff_python_ast::{Expr, ExprCall, Parameters, StmtFunctionDef};
+use ruff_python_ast::{Expr, ExprCall, Parameters};
 
-use super::expressions::shown;
-use super::statements::Flow;
+use super::expressions::{LONGEST_TEXT, made_text, shown};
+use super::statements::{Flow, Search};
 use super::{DEEPEST, Frame, Interpreter};
-use crate::value::{Arguments, Function, Instance, Origin, Scope, Spanned, Value, truth};
+use crate::value::{Arguments, Function, Instance, Kind, Origin, Scope, Spanned, Value, truth};
 
 impl<'a> Interpreter<'a, '_> {
     pub(super) fn call(&mut self, frame: &mut Frame<'a>, call: &'a ExprCall, origin: Origin) -> Spanned<'a> {
         if let Some(done) = self.super_init(frame, call, origin) {
             return done;
         }
-        if let Expr::Attribute(method) = &*call.func {
+        let since = self.changes.len();
+        let (callee, arguments) = if let Expr::Attribute(method) = &*call.func {
             let owner = self.expression(frame, &method.value);
             let arguments = self.arguments(frame, call);
+            if let Some(done) = self.changing(frame, &owner, method.attr.id.as_str(), &arguments) {
+                return done.at(origin);
+            }
             if let Some(done) = self.method(&owner, method.attr.id.as_str(), &arguments, origin) {
                 return done;
             }
-            let callee = self.expression(frame, &call.func);
-            return self.apply(callee, arguments, origin);
+            (self.expression(frame, &call.func), arguments)
+        } else {
+            (self.expression(frame, &call.func), self.arguments(frame, call))
+        };
+        if is_setattr(&callee) {
+            return self.set_attribute(frame, &arguments, origin);
         }
-        let callee = self.expression(frame, &call.func);
-        let arguments = self.arguments(frame, call);
-        self.apply(callee, arguments, origin)
-    }
-
-    /// A statement that is only a call: it may change a list.
-    pub(super) fn effect(&mut self, frame: &mut Frame<'a>, expression: &'a Expr) {
-        let Expr::Call(call) = expression else { return };
-        if let Expr::Attribute(method) = &*call.func {
-            let owner = self.expression(frame, &method.value);
-            if owner.items().is_some() || matches!(owner.value, Value::Dict(_)) {
-                let changed = self.changed(frame, owner, method.attr.id.as_str(), call);
-                return self.assign(frame, &method.value, changed);
+        let may_change = may_change(&callee);
+        let done = self.apply(callee, arguments.clone(), origin);
+        self.catch_up(frame, since);
+        if may_change || done.why().is_some() {
+            let given = arguments.named.iter().map(|(_, value)| value);
+            for value in arguments.positional.iter().chain(given) {
+                self.give_away(frame, value);
             }
         }
-        let _ = self.expression(frame, expression);
-        // Code that is not followed may change what it is given.
-        for argument in &call.arguments.args {
-            if let Expr::Name(name) = argument {
-                let is_list = self.expression(frame, argument).items().is_some();
-                if is_list && name.id.as_str() != "print" {
-                    self.taint(frame, argument, "is handed to code that may change it");
-                }
-            }
-        }
+        done
     }
 
-    /// A list after `append` and the like.
-    fn changed(
+    /// Methods that change a list or a mapping: what they return.
+    fn changing(
         &mut self,
         frame: &mut Frame<'a>,
-        list: Spanned<'a>,
+        owner: &Spanned<'a>,
         method: &str,
-        call: &'a ExprCall,
-    ) -> Spanned<'a> {
-        let origin = self.origin(frame, call);
-        let arguments = self.arguments(frame, call);
-        let Some(items) = list.items() else {
-            return Spanned::unknown(format!("is changed by .{method}(), which is not followed"), origin);
+        arguments: &Arguments<'a>,
+    ) -> Option<Spanned<'a>> {
+        const CHANGING: &[&str] = &[
+            "append",
+            "add",
+            "extend",
+            "update",
+            "insert",
+            "pop",
+            "remove",
+            "discard",
+            "clear",
+            "sort",
+            "reverse",
+            "setdefault",
+            "popitem",
+            "__setitem__",
+            "__delitem__",
+            "__iadd__",
+        ];
+        let is_list = matches!(owner.value, Value::Sequence(..) | Value::Dict(_));
+        if !is_list || !CHANGING.contains(&method) {
+            return None;
+        }
+        let nothing = Spanned { value: Value::None, origin: owner.origin };
+        let (changed, returned) = match self.changed(owner, method, arguments) {
+            Some((items, returned)) => {
+                let Value::Sequence(kind, _) = owner.value else { return None };
+                (Value::Sequence(kind, Rc::new(items)), returned.unwrap_or(nothing))
+            }
+            None => {
+                let why = format!("is changed by .{method}(), which is not followed");
+                (Value::Unknown(why.clone().into()), Spanned::unknown(why, owner.origin))
+            }
         };
+        self.change(frame, &owner.value, changed);
+        Some(returned)
+    }
+
+    /// The items of a list after `append` and the like, and what the method returns.
+    fn changed(
+        &mut self,
+        list: &Spanned<'a>,
+        method: &str,
+        arguments: &Arguments<'a>,
+    ) -> Option<(Vec<Spanned<'a>>, Option<Spanned<'a>>)> {
+        let mut items = list.items()?.to_vec();
         match (method, &arguments.positional[..]) {
-            ("append" | "add", [item]) => {
-                let all = items.iter().cloned().chain([item.clone()]).collect();
-                Spanned { value: Value::Sequence(Rc::new(all)), origin: list.origin }
+            ("append", [item]) => items.push(item.clone()),
+            ("extend", [more]) => {
+                let extended = self.extended(list.clone(), more);
+                return Some((extended.items()?.to_vec(), None));
             }
-            ("extend" | "update", [more]) => self.extended(list, more),
             ("insert", [Spanned { value: Value::Int(place), .. }, item]) => {
-                let mut all = items.to_vec();
-                let place = usize::try_from(*place).unwrap_or(0).min(all.len());
-                all.insert(place, item.clone());
-                Spanned { value: Value::Sequence(Rc::new(all)), origin: list.origin }
+                let from_end = || {
+                    items.len().saturating_sub(usize::try_from(place.unsigned_abs()).unwrap_or(usize::MAX))
+                };
+                let place = usize::try_from(*place).unwrap_or_else(|_| from_end()).min(items.len());
+                items.insert(place, item.clone());
             }
-            _ => Spanned::unknown(format!("is changed by .{method}(), which is not followed"), origin),
+            ("pop", []) => {
+                let last = items.pop()?;
+                return Some((items, Some(last)));
+            }
+            ("clear", []) => items.clear(),
+            ("reverse", []) => items.reverse(),
+            _ => return None,
+        }
+        Some((items, None))
+    }
+
+    /// `setattr(Migration, "atomic", False)`.
+    fn set_attribute(
+        &mut self,
+        frame: &mut Frame<'a>,
+        arguments: &Arguments<'a>,
+        origin: Origin,
+    ) -> Spanned<'a> {
+        let nothing = Spanned { value: Value::None, origin };
+        let [owner, name, value] = &arguments.positional[..] else { return nothing };
+        match (&owner.value, name.str()) {
+            (Value::Class(id), Some(name)) => {
+                let name = self.keep(name);
+                self.classes[*id].is_changed |= name.starts_with("__");
+                self.classes[*id].scope.insert(name, value.clone());
+            }
+            (Value::Class(id), None) => self.classes[*id].is_changed = true,
+            _ => self.give_away(frame, owner),
+        }
+        nothing
+    }
+
+    /// A statement that is only an expression: what it does counts.
+    pub(super) fn effect(&mut self, frame: &mut Frame<'a>, expression: &'a Expr) {
+        if !expression.is_string_literal_expr() {
+            let _ = self.expression(frame, expression);
         }
     }
 
@@ -144,27 +213,47 @@ impl<'a> Interpreter<'a, '_> {
             (Value::Str(text), "lower", []) => text.to_lowercase(),
             (Value::Str(text), "upper", []) => text.to_uppercase(),
             (Value::Str(text), "strip", []) => text.trim().to_owned(),
-            (Value::Str(text), "replace", [from, to]) => text.replace(from.str()?, to.str()?),
+            (Value::Str(shown), "zfill", [Spanned { value: Value::Int(width), .. }]) => {
+                super::expressions::padded(shown, &format!("0{width}"))?
+            }
+            (Value::Str(text), "startswith" | "endswith", [part]) => {
+                let part = part.str()?;
+                let is = if name == "startswith" { text.starts_with(part) } else { text.ends_with(part) };
+                return Some(Spanned { value: Value::Bool(is), origin });
+            }
+            (Value::Str(text), "split", []) => {
+                let part = |part: &str| Spanned { value: Value::Str(part.into()), origin };
+                let parts = text.split_whitespace().map(part).collect();
+                return Some(Spanned { value: Value::Sequence(Kind::List, Rc::new(parts)), origin });
+            }
+            (Value::Str(text), "replace", [from, to]) if text.len() < 10_000 && to.str()?.len() < 100 => {
+                text.replace(from.str()?, to.str()?)
+            }
             (Value::Str(text), "join", [items]) => {
                 let items = self.iterate(items)?;
                 let parts: Option<Vec<String>> = items.iter().map(|item| shown(&item.value)).collect();
-                parts?.join(text)
+                let parts = parts?;
+                let length = parts.iter().map(|part| part.len() + text.len()).fold(0, usize::saturating_add);
+                if length > LONGEST_TEXT {
+                    return None;
+                }
+                parts.join(text)
             }
             (Value::Str(text), "split", [separator]) => {
                 let part = |part: &str| Spanned { value: Value::Str(part.into()), origin };
                 let parts = text.split(separator.str()?).map(part).collect();
-                return Some(Spanned { value: Value::Sequence(Rc::new(parts)), origin });
+                return Some(Spanned { value: Value::Sequence(Kind::List, Rc::new(parts)), origin });
             }
-            (Value::Sequence(items), "copy", []) => {
-                return Some(Spanned { value: Value::Sequence(items.clone()), origin });
+            (Value::Sequence(kind, items), "copy", []) => {
+                return Some(Spanned { value: Value::Sequence(*kind, Rc::new(items.to_vec())), origin });
             }
             (Value::Dict(items), "items", []) => {
                 let pair = |(key, value): &(Spanned<'a>, Spanned<'a>)| Spanned {
-                    value: Value::Sequence(Rc::new(vec![key.clone(), value.clone()])),
+                    value: Value::Sequence(Kind::Tuple, Rc::new(vec![key.clone(), value.clone()])),
                     origin: key.origin,
                 };
                 return Some(Spanned {
-                    value: Value::Sequence(Rc::new(items.iter().map(pair).collect())),
+                    value: Value::Sequence(Kind::List, Rc::new(items.iter().map(pair).collect())),
                     origin,
                 });
             }
@@ -173,13 +262,13 @@ impl<'a> Interpreter<'a, '_> {
                     if name == "keys" { key.clone() } else { value.clone() }
                 };
                 return Some(Spanned {
-                    value: Value::Sequence(Rc::new(items.iter().map(part).collect())),
+                    value: Value::Sequence(Kind::List, Rc::new(items.iter().map(part).collect())),
                     origin,
                 });
             }
             _ => return None,
         };
-        Some(Spanned { value: Value::Str(value.into()), origin })
+        Some(Spanned { value: made_text(value), origin })
     }
 
     /// Calls a value.
@@ -199,11 +288,14 @@ impl<'a> Interpreter<'a, '_> {
             }
             Value::Function(function) => self.run(function, arguments, origin),
             Value::Lambda(lambda, module) => {
+                let Some(module) = *module else {
+                    return Spanned::unknown("is made by a lambda inside of a function", origin);
+                };
                 let parameters = lambda.parameters.as_deref();
-                match self.bound(parameters, arguments, *module) {
+                match self.bound(parameters, arguments, (module, &Scope::new())) {
                     Ok(scope) => {
                         let body = &lambda.body;
-                        self.nested(Frame::of(*module, vec![scope]), origin, |this, frame| {
+                        self.nested(Frame::of_call(module, scope), origin, |this, frame| {
                             let value = this.expression(frame, body);
                             Flow::Return(value)
                         })
@@ -222,11 +314,11 @@ impl<'a> Interpreter<'a, '_> {
     /// Runs a function.
     fn run(&mut self, function: &'a Function<'a>, arguments: Arguments<'a>, origin: Origin) -> Spanned<'a> {
         let definition = function.definition;
-        if let Some(reason) = not_followed(definition) {
+        if let Some(reason) = not_followed(function) {
             return Spanned::unknown(reason, origin);
         }
-        match self.bound(Some(&definition.parameters), arguments, function.module) {
-            Ok(scope) => self.nested(Frame::of(function.module, vec![scope]), origin, |this, frame| {
+        match self.bound(Some(&definition.parameters), arguments, (function.module, &function.defaults)) {
+            Ok(scope) => self.nested(Frame::of_call(function.module, scope), origin, |this, frame| {
                 this.statements(frame, &definition.body)
             }),
             Err(why) => Spanned::unknown(why, origin),
@@ -241,18 +333,20 @@ impl<'a> Interpreter<'a, '_> {
         origin: Origin,
     ) -> Result<(Arguments<'a>, Scope<'a>), String> {
         let definition = function.definition;
-        if let Some(reason) = not_followed(definition) {
+        if let Some(reason) = not_followed(function) {
             return Err(reason);
         }
         let mut given = arguments.clone();
         given.positional.insert(0, Spanned { value: Value::Itself, origin });
-        let scope = self.bound(Some(&definition.parameters), given, function.module)?;
-        let mut frame = Frame::of(function.module, vec![scope]);
+        let scope = self.bound(Some(&definition.parameters), given, (function.module, &function.defaults))?;
+        let mut frame = Frame::of_call(function.module, scope);
         if self.depth > DEEPEST {
             return Err("calls itself".to_owned());
         }
         self.depth += 1;
+        self.calls += 1;
         let ended = self.statements(&mut frame, &definition.body);
+        self.calls -= 1;
         self.depth -= 1;
         match (ended, frame.super_call) {
             (Flow::Next | Flow::Return(_), Some(arguments)) => Ok((arguments, frame.attributes)),
@@ -265,8 +359,9 @@ impl<'a> Interpreter<'a, '_> {
     pub(crate) fn property(&mut self, function: &'a Function<'a>, origin: Origin) -> Spanned<'a> {
         let itself = Spanned { value: Value::Itself, origin };
         let arguments = Arguments { positional: vec![itself], ..Arguments::default() };
-        match self.bound(Some(&function.definition.parameters), arguments, function.module) {
-            Ok(scope) => self.nested(Frame::of(function.module, vec![scope]), origin, |this, frame| {
+        let known = (function.module, &function.defaults);
+        match self.bound(Some(&function.definition.parameters), arguments, known) {
+            Ok(scope) => self.nested(Frame::of_call(function.module, scope), origin, |this, frame| {
                 this.statements(frame, &function.definition.body)
             }),
             Err(why) => Spanned::unknown(why, origin),
@@ -283,7 +378,9 @@ impl<'a> Interpreter<'a, '_> {
             return Spanned::unknown("calls itself, or too many others", origin);
         }
         self.depth += 1;
+        self.calls += 1;
         let ended = body(self, &mut frame);
+        self.calls -= 1;
         self.depth -= 1;
         match ended {
             Flow::Return(value) => value.at(origin),
@@ -294,12 +391,20 @@ impl<'a> Interpreter<'a, '_> {
         }
     }
 
+    /// The defaults of parameters, as they are now.
+    pub(super) fn defaults(&mut self, frame: &mut Frame<'a>, parameters: &'a Parameters) -> Scope<'a> {
+        let places = parameters.posonlyargs.iter().chain(&parameters.args).chain(&parameters.kwonlyargs);
+        let given =
+            places.filter_map(|parameter| Some((parameter.name().id.as_str(), parameter.default.as_ref()?)));
+        given.map(|(name, default)| (name, self.expression(frame, default))).collect()
+    }
+
     /// The parameters of a function with their values.
     fn bound(
         &mut self,
         parameters: Option<&'a Parameters>,
         arguments: Arguments<'a>,
-        module: usize,
+        (module, defaults): (usize, &Scope<'a>),
     ) -> Result<Scope<'a>, String> {
         let mut scope = Scope::new();
         let Some(parameters) = parameters else { return Ok(scope) };
@@ -322,7 +427,7 @@ impl<'a> Interpreter<'a, '_> {
         let rest: Vec<Spanned<'a>> = positional.collect();
         match &parameters.vararg {
             Some(name) => {
-                let value = Value::Sequence(Rc::new(rest));
+                let value = Value::Sequence(Kind::Tuple, Rc::new(rest));
                 scope.insert(name.name.id.as_str(), Spanned { value, origin });
             }
             None if rest.is_empty() => {}
@@ -333,6 +438,7 @@ impl<'a> Interpreter<'a, '_> {
             let given = named.iter().position(|(given, _)| **given == *name);
             let value = match (given, &parameter.default) {
                 (Some(place), _) => named.remove(place).1,
+                (None, Some(_)) if defaults.contains_key(name) => defaults[name].clone(),
                 (None, Some(default)) => self.expression(&mut Frame::of(module, Vec::new()), default),
                 (None, None) => return Err(format!("has no argument {name}")),
             };
@@ -352,17 +458,22 @@ impl<'a> Interpreter<'a, '_> {
         let first = arguments.positional.first().cloned();
         let made = match (name, &arguments.positional[..]) {
             ("getattr", [owner, attribute, default @ ..]) => get_attribute(owner, attribute, default.first()),
-            ("list" | "tuple" | "set" | "frozenset", []) => Some(Value::Sequence(Rc::default())),
-            ("list" | "tuple" | "set" | "frozenset", [of]) => self.iterate(of).map(Value::Sequence),
+            ("list" | "tuple" | "set" | "frozenset", []) => Some(Value::Sequence(kind(name), Rc::default())),
+            ("list" | "tuple", [of]) => {
+                self.iterate(of).map(|items| Value::Sequence(kind(name), Rc::new(items.to_vec())))
+            }
+            ("set" | "frozenset", [of]) => self.iterate(of).map(|items| {
+                Value::Sequence(Kind::Set, Rc::new(super::expressions::without_doubles(items.to_vec())))
+            }),
             ("dict", []) => {
                 let key = |name: &Rc<str>| Spanned { value: Value::Str(name.clone()), origin };
                 Some(Value::Dict(Rc::new(
                     arguments.named.iter().map(|(name, value)| (key(name), value.clone())).collect(),
                 )))
             }
-            ("reversed", [of]) => {
-                self.iterate(of).map(|items| Value::Sequence(Rc::new(items.iter().rev().cloned().collect())))
-            }
+            ("reversed", [of]) => self
+                .iterate(of)
+                .map(|items| Value::Sequence(Kind::List, Rc::new(items.iter().rev().cloned().collect()))),
             ("sorted", [of]) if arguments.named.is_empty() => self.sorted(of),
             ("str", [of]) => shown(&of.value).map(|shown| Value::Str(shown.into())),
             ("len", [of]) => {
@@ -373,23 +484,26 @@ impl<'a> Interpreter<'a, '_> {
             ("enumerate", [of]) => self.iterate(of).map(|items| {
                 let pair = |(place, item): (i64, &Spanned<'a>)| {
                     let place = Spanned { value: Value::Int(place), origin };
-                    Spanned { value: Value::Sequence(Rc::new(vec![place, item.clone()])), origin }
+                    Spanned {
+                        value: Value::Sequence(Kind::Tuple, Rc::new(vec![place, item.clone()])),
+                        origin,
+                    }
                 };
-                Value::Sequence(Rc::new((0..).zip(items.iter()).map(pair).collect()))
+                Value::Sequence(Kind::List, Rc::new((0..).zip(items.iter()).map(pair).collect()))
             }),
             ("zip", [one, other]) => self.iterate(one).zip(self.iterate(other)).map(|(one, other)| {
                 let pair = |(one, other): (&Spanned<'a>, &Spanned<'a>)| Spanned {
-                    value: Value::Sequence(Rc::new(vec![one.clone(), other.clone()])),
+                    value: Value::Sequence(Kind::Tuple, Rc::new(vec![one.clone(), other.clone()])),
                     origin,
                 };
-                Value::Sequence(Rc::new(one.iter().zip(other.iter()).map(pair).collect()))
+                Value::Sequence(Kind::List, Rc::new(one.iter().zip(other.iter()).map(pair).collect()))
             }),
             ("map", [function, of]) => self.iterate(of).map(|items| {
                 let call = |item: &Spanned<'a>| {
                     let arguments = Arguments { positional: vec![item.clone()], ..Arguments::default() };
                     self.apply(function.clone(), arguments, item.origin)
                 };
-                Value::Sequence(Rc::new(items.iter().map(call).collect()))
+                Value::Sequence(Kind::List, Rc::new(items.iter().map(call).collect()))
             }),
             _ => None,
         };
@@ -406,13 +520,45 @@ impl<'a> Interpreter<'a, '_> {
             return None;
         }
         items.sort_by(|one, other| one.str().cmp(&other.str()));
-        Some(Value::Sequence(Rc::new(items)))
+        Some(Value::Sequence(Kind::List, Rc::new(items)))
+    }
+}
+
+/// Whether what is called may change what it is given: code that is not followed, and no class.
+fn may_change(callee: &Spanned<'_>) -> bool {
+    match &callee.value {
+        Value::Name(path) => {
+            let name = path.rsplit('.').next().unwrap_or(path);
+            let is_class = name.chars().next().is_some_and(char::is_uppercase);
+            !is_class && !path.starts_with("builtins.") && !path.starts_with("django.")
+        }
+        Value::Unknown(_) | Value::Setting { .. } => true,
+        _ => false,
+    }
+}
+
+fn is_setattr(callee: &Spanned<'_>) -> bool {
+    matches!(&callee.value, Value::Name(path) if &**path == "builtins.setattr")
+}
+
+fn kind(name: &str) -> Kind {
+    match name {
+        "tuple" => Kind::Tuple,
+        "list" => Kind::List,
+        _ => Kind::Set,
     }
 }
 
 /// Why a function is not followed.
-fn not_followed(definition: &StmtFunctionDef) -> Option<String> {
+fn not_followed(function: &Function<'_>) -> Option<String> {
+    let definition = function.definition;
     let name = &definition.name.id;
+    if function.is_inner {
+        return Some(format!("is made by {name}(), which stands inside of another function"));
+    }
+    if Search::of(&definition.body).yields {
+        return Some(format!("is made by {name}(), which is a generator"));
+    }
     if definition.is_async {
         return Some(format!("is made by {name}(), which is async"));
     }
@@ -441,14 +587,19 @@ fn range<'a>(bounds: &[Spanned<'a>], origin: Origin) -> Option<Value<'a>> {
     };
     let (from, to) = match bounds {
         [to] => (0, number(to)?),
-        [from, to] => (number(from)?, number(to)?),
+        [from, to] | [from, to, _] => (number(from)?, number(to)?),
         _ => return None,
     };
     if to.checked_sub(from)? > LONGEST {
         return None;
     }
-    let items = (from..to).map(|number| Spanned { value: Value::Int(number), origin }).collect();
-    Some(Value::Sequence(Rc::new(items)))
+    let step = match bounds {
+        [_, _, step] => number(step).and_then(|step| usize::try_from(step).ok()).filter(|step| *step > 0)?,
+        _ => 1,
+    };
+    let items =
+        (from..to).step_by(step).map(|number| Spanned { value: Value::Int(number), origin }).collect();
+    Some(Value::Sequence(Kind::List, Rc::new(items)))
 }
 
 /// `text.format(…)`, where the pattern has only `{}`, `{0}` and `{name}`.
@@ -468,6 +619,9 @@ fn format<'a>(pattern: &str, positional: &[Spanned<'a>], named: &[(Rc<str>, Span
             Err(_) => named.iter().find(|(given, _)| &**given == name).map(|(_, value)| value),
         };
         made.push_str(&shown(&value?.value)?);
+        if made.len() > LONGEST_TEXT {
+            return None;
+        }
         rest = &rest[close + 1..];
     }
     made.push_str(rest);

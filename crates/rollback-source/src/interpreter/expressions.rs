@@ -4,12 +4,12 @@ use std::rc::Rc;
 
 use ruff_python_ast::{
     BoolOp, CmpOp, Comprehension, Expr, ExprAttribute, ExprBinOp, ExprBoolOp, ExprCompare, ExprDict,
-    ExprFString, ExprSubscript, ExprUnaryOp, FStringPart, InterpolatedStringElement, Number, Operator,
-    UnaryOp,
+    ExprFString, ExprSubscript, ExprUnaryOp, FStringPart, InterpolatedStringElement,
+    InterpolatedStringFormatSpec, Number, Operator, UnaryOp,
 };
 
 use super::{Frame, Interpreter, text};
-use crate::value::{Origin, Scope, Spanned, Value, equal, truth};
+use crate::value::{Kind, Origin, Scope, Spanned, Value, equal, truth};
 
 /// The longest sequence that is made: far more than the operations of any migration.
 const LONGEST: usize = 100_000;
@@ -31,9 +31,9 @@ impl<'a> Interpreter<'a, '_> {
             },
             Expr::StringLiteral(literal) => Value::Str(text(literal.value.to_str())),
             Expr::FString(literal) => return self.f_string(frame, literal, origin),
-            Expr::List(list) => return self.sequence(frame, &list.elts, origin),
-            Expr::Tuple(tuple) => return self.sequence(frame, &tuple.elts, origin),
-            Expr::Set(set) => return self.sequence(frame, &set.elts, origin),
+            Expr::List(list) => return self.sequence(frame, Kind::List, &list.elts, origin),
+            Expr::Tuple(tuple) => return self.sequence(frame, Kind::Tuple, &tuple.elts, origin),
+            Expr::Set(set) => return self.sequence(frame, Kind::Set, &set.elts, origin),
             Expr::Dict(dict) => return self.dict(frame, dict, origin),
             Expr::Name(name) => return self.name(frame, name.id.as_str(), origin),
             Expr::Attribute(attribute) => return self.attribute(frame, attribute, origin),
@@ -61,10 +61,16 @@ impl<'a> Interpreter<'a, '_> {
                     }
                 };
             }
-            Expr::Lambda(lambda) => Value::Lambda(lambda, frame.module),
-            Expr::ListComp(list) => return self.comprehension(frame, &list.elt, &list.generators, origin),
-            Expr::SetComp(set) => return self.comprehension(frame, &set.elt, &set.generators, origin),
-            Expr::Generator(made) => return self.comprehension(frame, &made.elt, &made.generators, origin),
+            Expr::Lambda(lambda) => Value::Lambda(lambda, (!frame.is_call).then_some(frame.module)),
+            Expr::ListComp(list) => {
+                return self.comprehension(frame, Kind::List, (&list.elt, &list.generators), origin);
+            }
+            Expr::SetComp(set) => {
+                return self.comprehension(frame, Kind::Set, (&set.elt, &set.generators), origin);
+            }
+            Expr::Generator(made) => {
+                return self.comprehension(frame, Kind::List, (&made.elt, &made.generators), origin);
+            }
             Expr::Subscript(subscript) => return self.subscript(frame, subscript, origin),
             Expr::Named(named) => {
                 let value = self.expression(frame, &named.value);
@@ -77,7 +83,13 @@ impl<'a> Interpreter<'a, '_> {
         Spanned { value, origin }
     }
 
-    fn sequence(&mut self, frame: &mut Frame<'a>, elements: &'a [Expr], origin: Origin) -> Spanned<'a> {
+    fn sequence(
+        &mut self,
+        frame: &mut Frame<'a>,
+        kind: Kind,
+        elements: &'a [Expr],
+        origin: Origin,
+    ) -> Spanned<'a> {
         let mut items = Vec::with_capacity(elements.len());
         for element in elements {
             match element {
@@ -92,7 +104,10 @@ impl<'a> Interpreter<'a, '_> {
                 element => items.push(self.expression(frame, element)),
             }
         }
-        Spanned { value: Value::Sequence(Rc::new(items)), origin }
+        if kind == Kind::Set {
+            items = without_doubles(items);
+        }
+        Spanned { value: Value::Sequence(kind, Rc::new(items)), origin }
     }
 
     fn dict(&mut self, frame: &mut Frame<'a>, dict: &'a ExprDict, origin: Origin) -> Spanned<'a> {
@@ -125,8 +140,11 @@ impl<'a> Interpreter<'a, '_> {
                             InterpolatedStringElement::Interpolation(inner) => {
                                 let value = self.expression(frame, &inner.expression);
                                 let value = self.concrete(value);
-                                let is_plain = inner.format_spec.is_none() && inner.debug_text.is_none();
-                                match shown(&value.value).filter(|_| is_plain && inner.conversion.is_none()) {
+                                let is_plain = inner.debug_text.is_none() && inner.conversion.is_none();
+                                let width = width(inner.format_spec.as_deref());
+                                let shown = shown(&value.value).zip(width).filter(|_| is_plain);
+                                let shown = shown.filter(|_| made.len() < LONGEST_TEXT);
+                                match shown.and_then(|(shown, width)| padded(&shown, &width)) {
                                     Some(shown) => made.push_str(&shown),
                                     None => return Spanned::unknown(value.reason(), origin),
                                 }
@@ -136,7 +154,7 @@ impl<'a> Interpreter<'a, '_> {
                 }
             }
         }
-        Spanned { value: Value::Str(made.into()), origin }
+        Spanned { value: made_text(made), origin }
     }
 
     fn attribute(
@@ -160,6 +178,11 @@ impl<'a> Interpreter<'a, '_> {
                 Some(value) => value.clone().at(origin),
                 None => Spanned::unknown(format!("depends on self.{name}"), origin),
             },
+            Value::Sequence(..) | Value::Dict(_) => {
+                // A method that is taken along may change it later.
+                self.give_away(frame, &owner);
+                Spanned::unknown(format!("depends on an attribute {name}"), origin)
+            }
             _ => Spanned::unknown(
                 owner.why().map_or_else(|| format!("depends on an attribute {name}"), str::to_owned),
                 origin,
@@ -176,24 +199,34 @@ impl<'a> Interpreter<'a, '_> {
     ) -> Spanned<'a> {
         let (left, right) = (self.concrete(left), self.concrete(right));
         let value = match (&left.value, operator, &right.value) {
-            (Value::Str(one), Operator::Add, Value::Str(other)) => Value::Str(format!("{one}{other}").into()),
+            (Value::Str(one), Operator::Add, Value::Str(other)) => made_text(format!("{one}{other}")),
             (Value::Int(one), Operator::Add, Value::Int(other)) => {
                 one.checked_add(*other).map_or_else(|| unknown("is a long number"), Value::Int)
             }
-            (Value::Sequence(one), Operator::Add, Value::Sequence(other))
-                if one.len() + other.len() <= LONGEST =>
+            (Value::Sequence(kind, one), Operator::Add, Value::Sequence(other_kind, other))
+                if kind == other_kind && one.len() + other.len() <= LONGEST =>
             {
-                Value::Sequence(Rc::new(one.iter().chain(other.iter()).cloned().collect()))
+                Value::Sequence(*kind, Rc::new(one.iter().chain(other.iter()).cloned().collect()))
+            }
+            (Value::Sequence(kind, items), Operator::Mult, Value::Int(times))
+            | (Value::Int(times), Operator::Mult, Value::Sequence(kind, items)) => {
+                let times = usize::try_from(*times).unwrap_or(0);
+                if items.len().saturating_mul(times) <= LONGEST {
+                    let all = std::iter::repeat_n(items, times).flat_map(|items| items.iter().cloned());
+                    Value::Sequence(*kind, Rc::new(all.collect()))
+                } else {
+                    unknown("is a long list")
+                }
             }
             (Value::Str(pattern), Operator::Mod, arguments) => formatted(pattern, arguments),
             // Of a sum of lists the known part counts: one element of it is not known.
-            (Value::Sequence(known), Operator::Add, _) => {
+            (Value::Sequence(kind, known), Operator::Add, _) => {
                 let missing = Spanned::unknown(right.reason(), right.origin);
-                Value::Sequence(Rc::new(known.iter().cloned().chain([missing]).collect()))
+                Value::Sequence(*kind, Rc::new(known.iter().cloned().chain([missing]).collect()))
             }
-            (_, Operator::Add, Value::Sequence(known)) => {
+            (_, Operator::Add, Value::Sequence(kind, known)) => {
                 let missing = Spanned::unknown(left.reason(), left.origin);
-                Value::Sequence(Rc::new([missing].into_iter().chain(known.iter().cloned()).collect()))
+                Value::Sequence(*kind, Rc::new([missing].into_iter().chain(known.iter().cloned()).collect()))
             }
             _ => unknown(if left.why().is_some() || is_foreign(&left.value) {
                 left.reason()
@@ -213,7 +246,7 @@ impl<'a> Interpreter<'a, '_> {
             _ => vec![Spanned::unknown(more.reason(), more.origin)],
         };
         let all = items.iter().cloned().chain(added).collect();
-        Spanned { value: Value::Sequence(Rc::new(all)), origin: list.origin }
+        Spanned { value: Value::Sequence(Kind::List, Rc::new(all)), origin: list.origin }
     }
 
     fn and_or(&mut self, frame: &mut Frame<'a>, operation: &'a ExprBoolOp, origin: Origin) -> Spanned<'a> {
@@ -278,16 +311,23 @@ impl<'a> Interpreter<'a, '_> {
     fn comprehension(
         &mut self,
         frame: &mut Frame<'a>,
-        element: &'a Expr,
-        generators: &'a [Comprehension],
+        kind: Kind,
+        (element, generators): (&'a Expr, &'a [Comprehension]),
         origin: Origin,
     ) -> Spanned<'a> {
         let mut items = Vec::new();
+        let first = generators.first().map(|first| self.expression(frame, &first.iter));
+        let is_class = std::mem::replace(&mut frame.is_class, false);
+        let hidden = if is_class { std::mem::take(&mut frame.scopes) } else { Vec::new() };
         frame.scopes.push(Scope::new());
-        let done = self.generate(frame, element, generators, &mut items);
+        let done = self.generate(frame, element, (generators, first), &mut items);
         frame.scopes.pop();
+        if is_class {
+            frame.scopes = hidden;
+            frame.is_class = true;
+        }
         match done {
-            Ok(()) => Spanned { value: Value::Sequence(Rc::new(items)), origin },
+            Ok(()) => Spanned { value: Value::Sequence(kind, Rc::new(items)), origin },
             Err(why) => Spanned::unknown(why.reason(), origin),
         }
     }
@@ -296,14 +336,14 @@ impl<'a> Interpreter<'a, '_> {
         &mut self,
         frame: &mut Frame<'a>,
         element: &'a Expr,
-        generators: &'a [Comprehension],
+        (generators, first): (&'a [Comprehension], Option<Spanned<'a>>),
         items: &mut Vec<Spanned<'a>>,
     ) -> Result<(), Spanned<'a>> {
         let Some((generator, inner)) = generators.split_first() else {
             items.push(self.expression(frame, element));
             return Ok(());
         };
-        let over = self.expression(frame, &generator.iter);
+        let over = first.unwrap_or_else(|| self.expression(frame, &generator.iter));
         let Some(found) = self.iterate(&over) else { return Err(over) };
         'items: for item in found.iter() {
             self.assign(frame, &generator.target, item.clone());
@@ -318,7 +358,7 @@ impl<'a> Interpreter<'a, '_> {
             if items.len() > LONGEST {
                 return Err(over);
             }
-            self.generate(frame, element, inner, items)?;
+            self.generate(frame, element, (inner, None), items)?;
         }
         Ok(())
     }
@@ -327,7 +367,7 @@ impl<'a> Interpreter<'a, '_> {
     pub(super) fn iterate(&mut self, value: &Spanned<'a>) -> Option<Rc<Vec<Spanned<'a>>>> {
         let value = self.concrete(value.clone());
         match &value.value {
-            Value::Sequence(items) => Some(items.clone()),
+            Value::Sequence(_, items) => Some(items.clone()),
             Value::Dict(items) => Some(Rc::new(items.iter().map(|(key, _)| key.clone()).collect())),
             _ => None,
         }
@@ -351,19 +391,21 @@ impl<'a> Interpreter<'a, '_> {
             };
             let bounds = (bound(&slice.lower), bound(&slice.upper));
             return match (&owner.value, bounds) {
-                (Value::Name(path), _) if is_version(path) => owner.clone().at(origin),
-                (Value::Sequence(items), (Some(lower), Some(upper))) if slice.step.is_none() => {
+                (Value::Name(path), (Some(None), Some(Some(length)))) if is_version(path) => {
+                    Spanned { value: Value::Name(text(format!("{path}[:{length}]"))), origin }
+                }
+                (Value::Sequence(kind, items), (Some(lower), Some(upper))) if slice.step.is_none() => {
                     let place = |bound: i64| place(bound, items.len()).min(items.len());
                     let (lower, upper) = (lower.map_or(0, place), upper.map_or(items.len(), place));
                     let part = items.get(lower..upper.max(lower)).unwrap_or_default().to_vec();
-                    Spanned { value: Value::Sequence(Rc::new(part)), origin }
+                    Spanned { value: Value::Sequence(*kind, Rc::new(part)), origin }
                 }
                 _ => Spanned::unknown(owner.reason(), origin),
             };
         }
         let index = self.expression(frame, &subscript.slice);
         let found = match (&owner.value, &index.value) {
-            (Value::Sequence(items), Value::Int(index)) => items.get(place(*index, items.len())).cloned(),
+            (Value::Sequence(_, items), Value::Int(index)) => items.get(place(*index, items.len())).cloned(),
             (Value::Dict(items), key) => {
                 let found = items.iter().rev().find(|(known, _)| equal(&known.value, key) == Some(true));
                 found.map(|(_, value)| value.clone())
@@ -381,9 +423,28 @@ fn unknown<'a>(why: impl Into<Rc<str>>) -> Value<'a> {
     Value::Unknown(why.into())
 }
 
+/// The longest text that is put together.
+pub(super) const LONGEST_TEXT: usize = 1 << 20;
+
+/// A text that was put together.
+pub(super) fn made_text<'a>(made: String) -> Value<'a> {
+    if made.len() > LONGEST_TEXT { unknown("is a long text") } else { Value::Str(made.into()) }
+}
+
 /// Whether a value comes from another module, which may be why something is not known.
 fn is_foreign(value: &Value<'_>) -> bool {
     matches!(value, Value::Name(_) | Value::Setting { .. } | Value::Instance(_))
+}
+
+/// The format of an f-string's part, where it is plain.
+fn width(format: Option<&InterpolatedStringFormatSpec>) -> Option<String> {
+    let Some(format) = format else { return Some(String::new()) };
+    let mut width = String::new();
+    for element in &format.elements {
+        let InterpolatedStringElement::Literal(literal) = element else { return None };
+        width.push_str(literal.value.strip_suffix('d').unwrap_or(&literal.value));
+    }
+    Some(width)
 }
 
 /// Python's index, from the end where it is negative.
@@ -401,30 +462,60 @@ pub(super) fn shown(value: &Value<'_>) -> Option<String> {
     }
 }
 
-/// `pattern % arguments`, where the pattern has only `%s` and `%d`.
+/// `pattern % arguments`, where the pattern has only `%s`, `%d` and the like of `%04d`.
 fn formatted<'a>(pattern: &str, arguments: &Value<'_>) -> Value<'a> {
-    let arguments: Option<Vec<String>> = match arguments {
-        Value::Sequence(items) => items.iter().map(|item| shown(&item.value)).collect(),
-        one => shown(one).map(|one| vec![one]),
+    let given: Vec<&Value<'_>> = match arguments {
+        Value::Sequence(Kind::Tuple, items) => items.iter().map(|item| &item.value).collect(),
+        one => vec![one],
     };
-    let Some(arguments) = arguments else { return unknown("is made by formatting") };
+    formatted_with(pattern, &given).map_or_else(|| unknown("is made by formatting"), made_text)
+}
+
+fn formatted_with(pattern: &str, arguments: &[&Value<'_>]) -> Option<String> {
     let mut parts = pattern.split('%');
     let mut made = parts.next().unwrap_or_default().to_owned();
-    let mut arguments = arguments.into_iter();
+    let mut arguments = arguments.iter();
     for part in parts {
-        let (Some(kind @ ('s' | 'd')), Some(argument)) = (part.chars().next(), arguments.next()) else {
-            return unknown("is made by formatting");
-        };
-        made.push_str(&argument);
-        made.push_str(&part[kind.len_utf8()..]);
+        let kind = part.find(['s', 'd'])?;
+        let argument = arguments.next()?;
+        let shown = if part[kind..].starts_with('d') { number(argument) } else { shown(argument) };
+        made.push_str(&padded(&shown?, &part[..kind])?);
+        if made.len() > LONGEST_TEXT {
+            return None;
+        }
+        made.push_str(&part[kind + 1..]);
     }
-    if arguments.next().is_some() { unknown("is made by formatting") } else { Value::Str(made.into()) }
+    arguments.next().is_none().then_some(made)
+}
+
+fn number(value: &Value<'_>) -> Option<String> {
+    matches!(value, Value::Int(_)).then(|| shown(value)).flatten()
+}
+
+/// A number in a width like `04`; nothing else is followed.
+pub(super) fn padded(shown: &str, width: &str) -> Option<String> {
+    if width.is_empty() {
+        return Some(shown.to_owned());
+    }
+    let length: usize = width.strip_prefix('0')?.parse().ok().filter(|length| *length < 100)?;
+    let is_plain = !shown.is_empty() && shown.bytes().all(|byte| byte.is_ascii_digit());
+    is_plain.then(|| format!("{shown:0>length$}"))
+}
+
+pub(super) fn without_doubles(items: Vec<Spanned<'_>>) -> Vec<Spanned<'_>> {
+    let mut once: Vec<Spanned<'_>> = Vec::with_capacity(items.len());
+    for item in items {
+        if !once.iter().any(|known| equal(&known.value, &item.value) == Some(true)) {
+            once.push(item);
+        }
+    }
+    once
 }
 
 /// Whether one value is among others.
 fn contains(all: &Value<'_>, one: &Value<'_>) -> Option<bool> {
     match all {
-        Value::Sequence(items) => {
+        Value::Sequence(_, items) => {
             let mut is_certain = true;
             for item in items.iter() {
                 match equal(&item.value, one) {
@@ -469,7 +560,7 @@ fn ordered(left: &Value<'_>, operator: CmpOp, right: &Value<'_>) -> Option<bool>
 fn numbers(value: &Value<'_>) -> Option<Vec<i64>> {
     match value {
         Value::Int(number) => Some(vec![*number]),
-        Value::Sequence(items) => items
+        Value::Sequence(_, items) => items
             .iter()
             .map(|item| match item.value {
                 Value::Int(number) => Some(number),
@@ -483,10 +574,10 @@ fn numbers(value: &Value<'_>) -> Option<Vec<i64>> {
 /// The versions that count as given: the oldest Django and the oldest Python that django-rollback runs with.
 fn oldest(path: &str) -> Option<&'static [i64]> {
     match path {
-        "django.VERSION" => Some(&[4, 2]),
-        "sys.version_info" => Some(&[3, 10]),
-        "django.VERSION.major" => Some(&[4]),
-        "sys.version_info.major" => Some(&[3]),
+        "django.VERSION" | "django.VERSION[:2]" => Some(&[4, 2]),
+        "sys.version_info" | "sys.version_info[:2]" => Some(&[3, 10]),
+        "django.VERSION.major" | "django.VERSION[:1]" => Some(&[4]),
+        "sys.version_info.major" | "sys.version_info[:1]" => Some(&[3]),
         _ => None,
     }
 }

@@ -1,12 +1,13 @@
 //! What statements do to the names around them.
 
+use ruff_python_ast::visitor::{Visitor, walk_expr, walk_stmt};
 use ruff_python_ast::{
-    ElifElseClause, ExceptHandler, Expr, Operator, Stmt, StmtClassDef, StmtFor, StmtIf, StmtImport,
-    StmtImportFrom, StmtTry,
+    ElifElseClause, ExceptHandler, Expr, Operator, Stmt, StmtClassDef, StmtFor, StmtFunctionDef, StmtIf,
+    StmtImport, StmtImportFrom, StmtTry, WithItem,
 };
 
 use super::{Frame, Interpreter, text};
-use crate::value::{Class, Function, Scope, Spanned, Value, same, truth};
+use crate::value::{Arguments, Class, Function, Kind, Origin, Scope, Spanned, Value, same, truth};
 
 /// How a statement ends.
 pub(super) enum Flow<'a> {
@@ -56,18 +57,25 @@ impl<'a> Interpreter<'a, '_> {
                 let (left, right) =
                     (self.expression(frame, &assign.target), self.expression(frame, &assign.value));
                 let origin = left.origin;
-                let value = if assign.op == Operator::Add && left.items().is_some() {
-                    self.extended(left, &right)
+                let is_list = matches!(left.value, Value::Sequence(Kind::List, _));
+                if assign.op == Operator::Add && is_list {
+                    let value = self.extended(left.clone(), &right).value;
+                    self.change(frame, &left.value, value.clone());
+                    self.assign(frame, &assign.target, Spanned { value, origin });
                 } else {
-                    self.binary(left, assign.op, right, origin)
-                };
-                self.assign(frame, &assign.target, value);
+                    let value = self.binary(left, assign.op, right, origin);
+                    self.assign(frame, &assign.target, value);
+                }
             }
             Stmt::Expr(expression) => self.effect(frame, &expression.value),
             Stmt::FunctionDef(definition) => {
-                let function = self.memory.functions.alloc(Function { definition, module: frame.module });
+                let (module, is_inner) = (frame.module, frame.is_call);
+                let defaults = self.defaults(frame, &definition.parameters);
+                let function =
+                    self.memory.functions.alloc(Function { definition, module, defaults, is_inner });
                 let value =
                     Spanned { value: Value::Function(function), origin: self.origin(frame, definition) };
+                let value = self.decorated(frame, definition, value);
                 self.bind(frame, definition.name.id.as_str(), value);
             }
             Stmt::ClassDef(definition) => self.class(frame, definition),
@@ -79,23 +87,43 @@ impl<'a> Interpreter<'a, '_> {
                 );
             }
             Stmt::If(choice) => return self.choice(frame, choice),
-            Stmt::Try(attempt) => return self.attempt(frame, attempt),
+            Stmt::Try(StmtTry { body, handlers, orelse, finalbody, .. }) => {
+                let handlers: Vec<&[Stmt]> =
+                    handlers.iter().map(|ExceptHandler::ExceptHandler(handler)| &handler.body[..]).collect();
+                return self.attempt(frame, body, orelse, &handlers, finalbody);
+            }
             Stmt::For(repeated) => return self.repeat(frame, repeated),
-            Stmt::With(with) => return self.statements(frame, &with.body),
+            Stmt::With(with) => {
+                let may_end_early = |item: &WithItem| match &item.context_expr {
+                    Expr::Call(call) => match &*call.func {
+                        Expr::Name(name) => name.id.as_str() == "suppress",
+                        Expr::Attribute(attribute) => attribute.attr.id.as_str() == "suppress",
+                        _ => false,
+                    },
+                    _ => false,
+                };
+                if with.items.iter().any(may_end_early) {
+                    return self.attempt(frame, &with.body, &[], &[&[]], &[]);
+                }
+                return self.statements(frame, &with.body);
+            }
             Stmt::Raise(_) => return Flow::Raise,
             Stmt::Break(_) => return Flow::Loop { ends: true },
             Stmt::Continue(_) => return Flow::Loop { ends: false },
-            Stmt::While(repeated) => self.forget(frame, &repeated.body, "depends on a loop"),
+            Stmt::While(repeated) => return self.forget_all(frame, &[&repeated.body], "depends on a loop"),
             Stmt::Match(choice) => {
-                for case in &choice.cases {
-                    self.forget(frame, &case.body, "depends on a match statement");
-                }
+                let bodies: Vec<&[Stmt]> = choice.cases.iter().map(|case| &case.body[..]).collect();
+                return self.forget_all(frame, &bodies, "depends on a match statement");
             }
             Stmt::Delete(deleted) => {
-                for name in deleted.targets.iter().filter_map(Expr::as_name_expr) {
-                    self.scope(frame).remove(name.id.as_str());
+                for target in &deleted.targets {
+                    match target {
+                        Expr::Name(name) => drop(self.scope(frame).remove(name.id.as_str())),
+                        other => self.taint(frame, other, "is changed by `del`"),
+                    }
                 }
             }
+            Stmt::Global(named) => frame.globals.extend(named.names.iter().map(|name| name.id.as_str())),
             _ => {}
         }
         Flow::Next
@@ -122,7 +150,7 @@ impl<'a> Interpreter<'a, '_> {
         for alias in &import.names {
             let origin = self.origin(frame, alias);
             if alias.name.id.as_str() == "*" {
-                self.modules[frame.module].stars.push(module.clone());
+                self.import_all(frame, &module);
                 continue;
             }
             let name = alias.asname.as_ref().unwrap_or(&alias.name);
@@ -136,9 +164,11 @@ impl<'a> Interpreter<'a, '_> {
         let bases = arguments.map_or(&[][..], |arguments| &arguments.args);
         let bases = bases.iter().map(|base| self.expression(frame, base)).collect();
         let has_metaclass = arguments.is_some_and(|arguments| !arguments.keywords.is_empty());
+        let was_class = std::mem::replace(&mut frame.is_class, !frame.is_call);
         frame.scopes.push(Scope::new());
         let ended = self.statements(frame, &definition.body);
         let scope = frame.scopes.pop().unwrap_or_default();
+        frame.is_class = was_class;
         let is_changed =
             has_metaclass || !definition.decorator_list.is_empty() || !matches!(ended, Flow::Next);
         let origin = self.origin(frame, &definition.name);
@@ -157,7 +187,13 @@ impl<'a> Interpreter<'a, '_> {
                 let owner = self.expression(frame, &attribute.value);
                 match owner.value {
                     Value::Class(id) => {
-                        self.classes[id].scope.insert(attribute.attr.id.as_str(), value);
+                        let name = attribute.attr.id.as_str();
+                        self.classes[id].is_changed |= name.starts_with("__");
+                        self.classes[id].scope.insert(name, value);
+                    }
+                    Value::Instance(_) => {
+                        let why = Value::Unknown(text("is changed after it is made"));
+                        self.change(frame, &owner.value, why);
                     }
                     Value::Itself => {
                         frame.attributes.insert(attribute.attr.id.as_str(), value);
@@ -166,6 +202,7 @@ impl<'a> Interpreter<'a, '_> {
                 }
             }
             Expr::Subscript(place) => {
+                let _ = self.expression(frame, &place.value);
                 self.taint(frame, &place.value, "is changed by an assignment that is not followed");
             }
             Expr::Starred(starred) => {
@@ -259,43 +296,95 @@ impl<'a> Interpreter<'a, '_> {
         Flow::Next
     }
 
-    fn attempt(&mut self, frame: &mut Frame<'a>, attempt: &'a StmtTry) -> Flow<'a> {
+    /// What is tried, and what is done where it fails: what both do is known.
+    fn attempt(
+        &mut self,
+        frame: &mut Frame<'a>,
+        body: &'a [Stmt],
+        orelse: &'a [Stmt],
+        handlers: &[&'a [Stmt]],
+        finalbody: &'a [Stmt],
+    ) -> Flow<'a> {
+        const WHY: &str = "depends on what is installed, or on what fails";
         let before = self.scope(frame).clone();
-        let ended = self.statements(frame, &attempt.body);
-        let ended = if matches!(ended, Flow::Next) { self.statements(frame, &attempt.orelse) } else { ended };
+        let mut ended = self.statements(frame, body);
+        if matches!(ended, Flow::Next) {
+            ended = self.statements(frame, orelse);
+        }
+        let is_simple =
+            body.iter().all(|statement| matches!(statement, Stmt::Import(_) | Stmt::ImportFrom(_)));
         let tried = self.scope(frame).clone();
-        let mut unsure = Vec::new();
-        for handler in &attempt.handlers {
-            let ExceptHandler::ExceptHandler(handler) = handler;
+        let mut unsure: Vec<(&'a str, Origin)> = Vec::new();
+        for handler in handlers {
             *self.scope(frame) = before.clone();
-            if matches!(self.statements(frame, &handler.body), Flow::Raise) {
-                continue;
-            }
-            for (name, value) in std::mem::take(self.scope(frame)) {
-                let is_new = before.get(name).is_none_or(|before| !same(&before.value, &value.value));
-                let agrees = tried.get(name).is_some_and(|tried| is_alike(&tried.value, &value.value));
-                if is_new && !agrees {
-                    unsure.push((name, value.origin));
+            let handled = match self.statements(frame, handler) {
+                Flow::Raise => continue,
+                Flow::Next => std::mem::take(self.scope(frame)),
+                _ => {
+                    let origin = before.values().next().map_or(Origin::nowhere(), |value| value.origin);
+                    ended = Flow::Unsure(Spanned::unknown(WHY, origin));
+                    std::mem::take(self.scope(frame))
                 }
+            };
+            // A name that only the body binds is one that the module cannot use where the body fails.
+            let differs = |name: &&&'a str| match (tried.get(**name), handled.get(**name)) {
+                (Some(tried), Some(handled)) => !is_alike(&tried.value, &handled.value),
+                (Some(_), None) => false,
+                (None, _) => true,
+            };
+            let names: Vec<&&'a str> = tried.keys().chain(handled.keys()).collect();
+            unsure.extend(names.iter().copied().filter(|name| differs(name)).map(|name| {
+                let origin = handled.get(*name).or_else(|| tried.get(*name)).map(|value| value.origin);
+                (*name, origin.unwrap_or(Origin::nowhere()))
+            }));
+        }
+        if matches!(ended, Flow::Raise) {
+            ended = Flow::Unsure(Spanned::unknown(WHY, Origin::nowhere()));
+        } else if matches!(ended, Flow::Return(_)) && !handlers.is_empty() && !is_simple {
+            let only_raise = handlers.iter().all(|handler| matches!(handler.last(), Some(Stmt::Raise(_))));
+            if !only_raise {
+                ended = Flow::Unsure(Spanned::unknown(WHY, Origin::nowhere()));
             }
         }
         *self.scope(frame) = tried;
         for (name, origin) in unsure {
-            let why = "depends on what is installed, or on what fails";
-            self.bind(frame, name, Spanned::unknown(why, origin));
+            self.bind(frame, name, Spanned::unknown(WHY, origin));
         }
-        match self.statements(frame, &attempt.finalbody) {
+        match self.statements(frame, finalbody) {
             Flow::Next => ended,
             other => other,
         }
+    }
+
+    /// Applies the decorators of a function for what they do; what they make of it is theirs.
+    fn decorated(
+        &mut self,
+        frame: &mut Frame<'a>,
+        definition: &'a StmtFunctionDef,
+        function: Spanned<'a>,
+    ) -> Spanned<'a> {
+        let mut made = function;
+        for decorator in definition.decorator_list.iter().rev() {
+            let callee = self.expression(frame, &decorator.expression);
+            let callee = self.concrete(callee);
+            // One from elsewhere wraps the function: it stays one.
+            if !matches!(callee.value, Value::Function(_) | Value::Lambda(..)) {
+                continue;
+            }
+            let origin = made.origin;
+            let arguments = Arguments { positional: vec![made], ..Arguments::default() };
+            let since = self.changes.len();
+            made = self.apply(callee, arguments, origin);
+            self.catch_up(frame, since);
+        }
+        made
     }
 
     fn repeat(&mut self, frame: &mut Frame<'a>, repeated: &'a StmtFor) -> Flow<'a> {
         let over = self.expression(frame, &repeated.iter);
         let Some(items) = self.iterate(&over) else {
             let why = over.reason();
-            self.forget(frame, &repeated.body, &why);
-            return Flow::Next;
+            return self.forget_all(frame, &[&repeated.body], &why);
         };
         for item in items.iter() {
             self.assign(frame, &repeated.target, item.clone());
@@ -308,10 +397,31 @@ impl<'a> Interpreter<'a, '_> {
         self.statements(frame, &repeated.orelse)
     }
 
+    /// What some of these would change is not known from here on, nor where the function ends if one of them returns.
+    fn forget_all(&mut self, frame: &mut Frame<'a>, bodies: &[&'a [Stmt]], why: &str) -> Flow<'a> {
+        for body in bodies {
+            self.forget(frame, body, why);
+        }
+        let origin = bodies.first().and_then(|body| body.first()).map(|first| self.origin(frame, first));
+        let ends = bodies.iter().any(|body| Search::of(body).returns);
+        match origin {
+            Some(origin) if ends => Flow::Unsure(Spanned::unknown(why, origin)),
+            _ => Flow::Next,
+        }
+    }
+
     /// What statements would change is not known from here on.
     pub(super) fn forget(&mut self, frame: &mut Frame<'a>, statements: &'a [Stmt], why: &str) {
+        for owner in Search::of(statements).calls {
+            self.taint(frame, owner, why);
+        }
         for statement in statements {
             match statement {
+                Stmt::Delete(deleted) => {
+                    for target in &deleted.targets {
+                        self.taint(frame, target, why);
+                    }
+                }
                 Stmt::Assign(assign) => {
                     for target in &assign.targets {
                         self.taint(frame, target, why);
@@ -319,13 +429,6 @@ impl<'a> Interpreter<'a, '_> {
                 }
                 Stmt::AugAssign(assign) => self.taint(frame, &assign.target, why),
                 Stmt::AnnAssign(assign) => self.taint(frame, &assign.target, why),
-                Stmt::Expr(expression) => {
-                    if let Expr::Call(call) = &*expression.value
-                        && let Expr::Attribute(method) = &*call.func
-                    {
-                        self.taint(frame, &method.value, why);
-                    }
-                }
                 Stmt::If(choice) => {
                     self.forget(frame, &choice.body, why);
                     for clause in &choice.elif_else_clauses {
@@ -351,17 +454,77 @@ impl<'a> Interpreter<'a, '_> {
     pub(super) fn taint(&mut self, frame: &mut Frame<'a>, target: &'a Expr, why: &str) {
         let origin = self.origin(frame, target);
         match target {
-            Expr::Name(name) => self.bind(frame, name.id.as_str(), Spanned::unknown(why, origin)),
+            Expr::Name(name) => {
+                let known = self.name(frame, name.id.as_str(), origin);
+                if matches!(known.value, Value::Sequence(..) | Value::Dict(_)) {
+                    self.change(frame, &known.value, Value::Unknown(text(why)));
+                }
+                if !matches!(known.value, Value::Name(_) | Value::Class(_) | Value::Function(_)) {
+                    self.bind(frame, name.id.as_str(), Spanned::unknown(why, origin));
+                }
+            }
             Expr::Attribute(attribute) => {
                 if let Value::Class(id) = self.expression(frame, &attribute.value).value {
                     let unknown = Spanned::unknown(why, origin);
                     self.classes[id].scope.insert(attribute.attr.id.as_str(), unknown);
                 }
             }
-            Expr::Subscript(place) => self.taint(frame, &place.value, why),
+            Expr::Subscript(place) => {
+                let owner = self.expression(frame, &place.value);
+                self.change(frame, &owner.value, Value::Unknown(text(why)));
+                self.taint(frame, &place.value, why);
+            }
             Expr::Tuple(targets) => targets.elts.iter().for_each(|target| self.taint(frame, target, why)),
+            Expr::Starred(starred) => self.taint(frame, &starred.value, why),
             _ => {}
         }
+    }
+}
+
+/// What a piece of code calls, and how it ends; functions and classes inside of it left out.
+#[derive(Default)]
+pub(super) struct Search<'a> {
+    /// Whose methods are called, and what is handed over.
+    calls: Vec<&'a Expr>,
+    returns: bool,
+    /// Whether it is the body of a generator.
+    pub(super) yields: bool,
+}
+
+impl<'a> Search<'a> {
+    pub(super) fn of(statements: &'a [Stmt]) -> Self {
+        let mut search = Self::default();
+        search.visit_body(statements);
+        search
+    }
+}
+
+impl<'a> Visitor<'a> for Search<'a> {
+    fn visit_stmt(&mut self, statement: &'a Stmt) {
+        match statement {
+            Stmt::FunctionDef(_) | Stmt::ClassDef(_) => {}
+            Stmt::Return(_) => {
+                self.returns = true;
+                walk_stmt(self, statement);
+            }
+            _ => walk_stmt(self, statement),
+        }
+    }
+
+    fn visit_expr(&mut self, expression: &'a Expr) {
+        match expression {
+            Expr::Lambda(_) => return,
+            Expr::Yield(_) | Expr::YieldFrom(_) => self.yields = true,
+            Expr::Call(call) => {
+                if let Expr::Attribute(method) = &*call.func {
+                    self.calls.push(&method.value);
+                }
+                let keywords = call.arguments.keywords.iter().map(|keyword| &keyword.value);
+                self.calls.extend(call.arguments.args.iter().chain(keywords));
+            }
+            _ => {}
+        }
+        walk_expr(self, expression);
     }
 }
 
