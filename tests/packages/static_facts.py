@@ -97,7 +97,7 @@ class Reading:
 
 def repository(site: Site, folder: Path) -> tuple[Project, Path]:
     """The site as one commit, with the source of all packages of its environment; and where those are installed."""
-    project = site.create(folder / "project", Database.sqlite(folder / "never-opened.sqlite3"))
+    project = site.create(folder / "project", Database.sqlite(folder / "never-opened.sqlite3"), ways=())
     installed = Path(project.run_python("import sysconfig; print(sysconfig.get_path('purelib'))").strip())
     files = {f"{INSTALLED}/{path.relative_to(installed)}": path for path in installed.rglob("*.py")}
     for name, path in files.items():

@@ -59,6 +59,8 @@ pub struct Revision<'f> {
     paths: Paths<'f>,
     packages: Vec<Package>,
     release: Release,
+    /// The settings that the project sets; none where not all of them are known.
+    settings: Option<BTreeSet<String>>,
 }
 
 impl<'f> Revision<'f> {
@@ -79,8 +81,8 @@ impl<'f> Revision<'f> {
         let reader = Reader::new(files)?;
         let read = |index: usize| reader.text(index);
         let tree = Tree::new(&paths, &read);
-        let (settings, places) = surroundings(&tree, files.paths(), config, &read);
-        let packages = tree.packages(&places);
+        let Surroundings { settings, places, names } = surroundings(&tree, files.paths(), config, &read);
+        let packages = one_for_each_app(tree.packages(&places), config);
         let mut release = Release { settings, ..Release::default() };
         for package in &packages {
             for (name, index) in &package.migrations {
@@ -89,7 +91,7 @@ impl<'f> Revision<'f> {
             }
         }
         reader.end()?;
-        Ok(Self { files, paths, packages, release })
+        Ok(Self { files, paths, packages, release, settings: names })
     }
 
     /// What was read.
@@ -145,10 +147,25 @@ impl<'f> Revision<'f> {
             })
             .filter(|work| wanted(&work.id) && !self.release.read.contains_key(&work.id))
             .collect();
-        let read = read_all(self.files, &self.paths, &work)?;
+        let source = Source { files: self.files, paths: &self.paths, settings: self.settings.as_ref() };
+        let read = read_all(source, &work)?;
         self.release.read.extend(read);
         Ok(())
     }
+}
+
+/// Of several folders for one app label the one nearest to the root counts: Django installs one, and the others are
+/// templates, tests or copies. Folders that the configuration excludes do not.
+fn one_for_each_app(packages: Vec<Package>, config: &Config) -> Vec<Package> {
+    let mut best: BTreeMap<String, Package> = BTreeMap::new();
+    let depth = |package: &Package| (package.folder.matches('/').count(), package.folder.clone());
+    for package in packages {
+        let is_excluded = config.is_excluded(&format!("{}/__init__.py", package.folder));
+        if !is_excluded && best.get(&package.app).is_none_or(|known| depth(&package) < depth(known)) {
+            best.insert(package.app.clone(), package);
+        }
+    }
+    best.into_values().collect()
 }
 
 /// Reads what a comparison needs: of the newer commit everything that may matter, of the older one what has changed.
@@ -268,11 +285,15 @@ struct Work {
     is_certain: bool,
 }
 
-fn read_all(
-    files: &dyn Files,
-    paths: &Paths<'_>,
-    work: &[Work],
-) -> Result<BTreeMap<MigrationId, Arc<Read>>, RevisionError> {
+/// Where the texts come from.
+#[derive(Clone, Copy)]
+struct Source<'s> {
+    files: &'s dyn Files,
+    paths: &'s Paths<'s>,
+    settings: Option<&'s BTreeSet<String>>,
+}
+
+fn read_all(source: Source<'_>, work: &[Work]) -> Result<BTreeMap<MigrationId, Arc<Read>>, RevisionError> {
     const FEW: usize = 16;
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let threads = cores.min(work.len() / FEW + 1);
@@ -281,15 +302,12 @@ fn read_all(
     let parts: Vec<Result<Part, RevisionError>> = thread::scope(|scope| {
         let begun: Vec<_> = (0..threads)
             .map(|_| {
-                let part = || read_some(files, paths, work, &next);
+                let part = || read_some(source, work, &next);
                 thread::Builder::new().stack_size(STACK).spawn_scoped(scope, part)
             })
             .collect();
         let join = |thread: thread::ScopedJoinHandle<'_, _>| thread.join().expect("a reader does not panic");
-        begun
-            .into_iter()
-            .map(|thread| thread.map_or_else(|_| read_some(files, paths, work, &next), join))
-            .collect()
+        begun.into_iter().map(|thread| thread.map_or_else(|_| read_some(source, work, &next), join)).collect()
     });
     for part in parts {
         all.extend(part?);
@@ -298,15 +316,10 @@ fn read_all(
 }
 
 /// Takes from the work until none is left.
-fn read_some(
-    files: &dyn Files,
-    paths: &Paths<'_>,
-    work: &[Work],
-    next: &AtomicUsize,
-) -> Result<Part, RevisionError> {
-    let reader = Reader::new(files)?;
+fn read_some(source: Source<'_>, work: &[Work], next: &AtomicUsize) -> Result<Part, RevisionError> {
+    let reader = Reader::new(source.files)?;
     let read = |index: usize| reader.text(index);
-    let tree = Tree::new(paths, &read);
+    let tree = Tree::new(source.paths, &read).with_settings(source.settings);
     let mut done = Vec::new();
     while let Some(work) = work.get(next.fetch_add(1, Ordering::Relaxed)) {
         let text = reader.text(work.index).unwrap_or_default();
@@ -354,20 +367,39 @@ impl<'f> Reader<'f> {
     }
 }
 
-/// What the settings of the project say, the configuration's first: the models that settings name, and where
-/// migrations are. Settings modules that disagree say nothing.
+/// What the settings of the project say.
+struct Surroundings {
+    /// The models that settings name.
+    settings: BTreeMap<String, String>,
+    places: Places,
+    /// Every setting that is set; none where not all of them are known.
+    names: Option<BTreeSet<String>>,
+}
+
+/// What the settings of the project say, the configuration's first. Settings modules that disagree say nothing.
 fn surroundings(
     tree: &Tree<'_>,
     paths: &[String],
     config: &Config,
     read: &dyn Fn(usize) -> Option<String>,
-) -> (BTreeMap<String, String>, Places) {
+) -> Surroundings {
     let mut texts: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let mut modules: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for (index, path) in paths.iter().enumerate().filter(|(_, path)| is_settings(path)) {
+    let mut names: BTreeSet<String> = config.settings.keys().cloned().collect();
+    let (mut is_whole, mut is_found) = (true, false);
+    let folder = settings_folder(paths, read);
+    let is_candidate = |path: &str| {
+        let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
+        is_settings(path) && folder.as_deref().is_none_or(|folder| folder == parent)
+    };
+    for (index, path) in paths.iter().enumerate().filter(|(_, path)| is_candidate(path)) {
         let Some(text) = read(index).filter(|text| is_telling(text)) else { continue };
         let module = path.trim_end_matches(".py").replace('/', ".");
-        let Settings { texts: found, migration_modules } = app::settings(&module, &text, &Quiet(tree));
+        let found = app::settings(&module, &text, &Quiet(tree));
+        let Settings { texts: found, migration_modules, names: more, is_whole: one_is_whole } = found;
+        is_found |= more.contains("INSTALLED_APPS");
+        is_whole &= one_is_whole;
+        names.extend(more);
         for (name, value) in found.into_iter().filter(|(name, _)| name.ends_with("_MODEL")) {
             texts.entry(name).or_default().insert(value);
         }
@@ -388,7 +420,24 @@ fn surroundings(
         agreed(modules).map(|(app, module)| (app, Some(module))).collect();
     let configured = config.migration_modules.iter();
     places.extend(configured.map(|(app, module)| (app.clone(), Some(module.clone()))));
-    (settings, Places { modules: places })
+    let names = (is_found && is_whole).then_some(names);
+    Surroundings { settings, places: Places { modules: places }, names }
+}
+
+/// The folder of the settings that the `manage.py` nearest to the root names.
+fn settings_folder(paths: &[String], read: &dyn Fn(usize) -> Option<String>) -> Option<String> {
+    let is_manage = |path: &str| path == "manage.py" || path.ends_with("/manage.py");
+    let found = paths.iter().enumerate().filter(|(_, path)| is_manage(path));
+    let (index, path) = found.min_by_key(|(_, path)| path.matches('/').count())?;
+    let text = read(index)?;
+    let (_, behind) = text.split_once("DJANGO_SETTINGS_MODULE")?;
+    let module = behind.split(['"', '\'']).nth(2)?.replace('.', "/");
+    let root = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let below = module.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let folder = [root, below].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/");
+    let inside = format!("{folder}/");
+    // A name that the repository does not have says nothing.
+    (folder.is_empty() || paths.iter().any(|path| path.starts_with(&inside))).then_some(folder)
 }
 
 /// Whether a file looks like a settings module.
@@ -398,7 +447,7 @@ fn is_settings(path: &str) -> bool {
 }
 
 fn is_telling(text: &str) -> bool {
-    text.contains("_MODEL") || text.contains("MIGRATION_MODULES")
+    text.contains("INSTALLED_APPS") || text.contains("_MODEL") || text.contains("MIGRATION_MODULES")
 }
 
 /// Settings import from each other; what they import from elsewhere does not matter.

@@ -1,5 +1,7 @@
 //! Django apps: which label the migrations of a folder belong to.
 
+use std::collections::BTreeSet;
+
 use crate::Modules;
 use crate::interpreter::{Interpreter, Memory};
 use crate::value::{Spanned, Value, truth};
@@ -68,6 +70,8 @@ pub fn settings(module: &str, text: &str, others: &dyn Modules) -> Settings {
     if interpreter.read(module, false, text).is_err() {
         return settings;
     }
+    settings.is_whole = !interpreter.has_unread_stars() && interpreter.trick.is_none();
+    settings.names.extend(interpreter.global_names().into_iter().map(str::to_owned));
     for name in interpreter.global_names() {
         let Some(value) = interpreter.global(name) else { continue };
         match &value.value {
@@ -91,6 +95,10 @@ pub fn settings(module: &str, text: &str, others: &dyn Modules) -> Settings {
 pub struct Settings {
     /// Settings whose value is a text: `AUTH_USER_MODEL`.
     pub texts: Vec<(String, String)>,
+    /// Every name that it has.
+    pub names: BTreeSet<String>,
+    /// Whether it has no others: nothing is imported with `*` from where the text is not at hand.
+    pub is_whole: bool,
     /// `MIGRATION_MODULES`: none for an app whose migrations are switched off.
     pub migration_modules: Vec<(String, Option<String>)>,
 }

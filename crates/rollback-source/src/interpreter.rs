@@ -132,6 +132,11 @@ impl<'a, 'm> Interpreter<'a, 'm> {
         self.modules.first().map(|module| module.globals.values().cloned().collect()).unwrap_or_default()
     }
 
+    /// Whether the first module takes names from modules that cannot be read.
+    pub(crate) fn has_unread_stars(&self) -> bool {
+        self.modules.first().is_some_and(|module| !module.stars.is_empty())
+    }
+
     /// The names of the first module, in order.
     pub(crate) fn global_names(&self) -> Vec<&'a str> {
         let mut names: Vec<&str> =

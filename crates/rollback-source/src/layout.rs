@@ -89,12 +89,19 @@ impl<'p> Paths<'p> {
 pub struct Tree<'t> {
     paths: &'t Paths<'t>,
     read: &'t dyn Fn(usize) -> Option<String>,
+    /// The settings that the project sets; none where not all of them are known.
+    settings: Option<&'t BTreeSet<String>>,
 }
 
 impl<'t> Tree<'t> {
     /// The files with these paths; `read` gives the text of one.
     pub fn new(paths: &'t Paths<'t>, read: &'t dyn Fn(usize) -> Option<String>) -> Self {
-        Self { paths, read }
+        Self { paths, read, settings: None }
+    }
+
+    /// The same, where all settings of the project are known.
+    pub fn with_settings(self, settings: Option<&'t BTreeSet<String>>) -> Self {
+        Self { settings, ..self }
     }
 
     /// The folders of migrations, in the order of their app labels.
@@ -212,6 +219,10 @@ impl Modules for Tree<'_> {
     fn find(&self, path: &str) -> Option<Module> {
         let (base, index, is_package) = self.paths.file_of(path)?;
         Some(Module { path: dotted(&base), is_package, text: (self.read)(index)? })
+    }
+
+    fn lacks_setting(&self, name: &str) -> bool {
+        self.settings.is_some_and(|settings| !settings.contains(name))
     }
 }
 

@@ -7,6 +7,7 @@
 pub mod app;
 pub mod facts;
 mod field;
+mod global_settings;
 mod interpreter;
 pub mod layout;
 mod migration;
@@ -23,6 +24,12 @@ pub use syntax::{SyntaxError, comments, decode, is_same_program};
 pub trait Modules {
     /// The module with this dotted path, if the repository has it.
     fn find(&self, path: &str) -> Option<Module>;
+
+    /// Whether it is certain that the project does not set this setting, so that `getattr(settings, name, default)` is
+    /// its default.
+    fn lacks_setting(&self, _name: &str) -> bool {
+        false
+    }
 }
 
 /// The text of another module.

@@ -147,7 +147,14 @@ impl<'a> Reader<'_, 'a, '_> {
                     _ => Err(name.reason()),
                 }
             }
-            Value::Instance(instance) => self.swappable(instance).ok_or_else(|| item.reason()),
+            Value::Instance(instance) => {
+                self.swappable(instance).ok_or_else(|| match &instance.callee.value {
+                    Value::Name(path) if path.starts_with("django.") => {
+                        instance.arguments.positional.first().map_or_else(|| item.reason(), Spanned::reason)
+                    }
+                    _ => item.reason(),
+                })
+            }
             _ => Err(item.reason()),
         }
     }

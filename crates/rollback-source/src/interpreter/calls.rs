@@ -7,6 +7,7 @@ use ruff_python_ast::{Expr, ExprCall, Parameters};
 use super::expressions::{LONGEST_TEXT, made_text, shown};
 use super::statements::{Flow, Search};
 use super::{DEEPEST, Frame, Interpreter};
+use crate::global_settings::GLOBAL_SETTINGS;
 use crate::value::{Arguments, Function, Instance, Kind, Origin, Scope, Spanned, Value, truth};
 
 impl<'a> Interpreter<'a, '_> {
@@ -457,7 +458,9 @@ impl<'a> Interpreter<'a, '_> {
     fn builtin(&mut self, name: &str, arguments: &Arguments<'a>, origin: Origin) -> Spanned<'a> {
         let first = arguments.positional.first().cloned();
         let made = match (name, &arguments.positional[..]) {
-            ("getattr", [owner, attribute, default @ ..]) => get_attribute(owner, attribute, default.first()),
+            ("getattr", [owner, attribute, default @ ..]) => {
+                self.get_attribute(owner, attribute, default.first())
+            }
             ("list" | "tuple" | "set" | "frozenset", []) => Some(Value::Sequence(kind(name), Rc::default())),
             ("list" | "tuple", [of]) => {
                 self.iterate(of).map(|items| Value::Sequence(kind(name), Rc::new(items.to_vec())))
@@ -514,6 +517,23 @@ impl<'a> Interpreter<'a, '_> {
         }
     }
 
+    /// `getattr(settings, "AUTH_USER_MODEL", "auth.User")`.
+    fn get_attribute(
+        &mut self,
+        owner: &Spanned<'a>,
+        attribute: &Spanned<'a>,
+        default: Option<&Spanned<'a>>,
+    ) -> Option<Value<'a>> {
+        let (Value::Name(owner), name) = (&owner.value, attribute.str()?) else { return None };
+        let Some(default) = default else { return Some(Value::Name(format!("{owner}.{name}").into())) };
+        let is_usual = GLOBAL_SETTINGS.binary_search(&name).is_ok();
+        if &**owner == "django.conf.settings" && !is_usual && self.others.lacks_setting(name) {
+            return Some(default.value.clone());
+        }
+        let path = format!("{owner}.{name}").into();
+        Some(Value::Setting { path, default: default.str().map(Rc::from) })
+    }
+
     fn sorted(&mut self, of: &Spanned<'a>) -> Option<Value<'a>> {
         let mut items = self.iterate(of)?.to_vec();
         if items.iter().any(|item| item.str().is_none()) {
@@ -563,20 +583,6 @@ fn not_followed(function: &Function<'_>) -> Option<String> {
         return Some(format!("is made by {name}(), which is async"));
     }
     (!definition.decorator_list.is_empty()).then(|| format!("is made by {name}(), which has a decorator"))
-}
-
-/// `getattr(settings, "AUTH_USER_MODEL", "auth.User")`.
-fn get_attribute<'a>(
-    owner: &Spanned<'a>,
-    attribute: &Spanned<'a>,
-    default: Option<&Spanned<'a>>,
-) -> Option<Value<'a>> {
-    let (Value::Name(owner), name) = (&owner.value, attribute.str()?) else { return None };
-    let path: Rc<str> = format!("{owner}.{name}").into();
-    match default {
-        None => Some(Value::Name(path)),
-        Some(default) => Some(Value::Setting { path, default: default.str().map(Rc::from) }),
-    }
 }
 
 fn range<'a>(bounds: &[Spanned<'a>], origin: Origin) -> Option<Value<'a>> {
