@@ -117,7 +117,7 @@ impl<'r> Checker<'r> {
             let message = format!("{} of {id} cannot be known: it {}", of(unknown.what), unknown.reason);
             self.add(&rules::UNKNOWN, id, unknown.span.clone(), message, HINT);
         }
-        for (method, span) in source.overrides.iter().filter(|(method, _)| method != "__init__") {
+        for (method, span) in source.overrides.iter().filter(|(method, _)| !method.starts_with("__")) {
             let message = format!("{id} has a method {method} of its own: what it does cannot be known");
             self.add(&rules::UNKNOWN, id, span.clone(), message, "look at it by hand");
         }

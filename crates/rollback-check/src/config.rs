@@ -107,6 +107,11 @@ impl Config {
         Ok(())
     }
 
+    /// Whether the project does not want to hear of a file.
+    pub fn is_excluded(&self, path: &str) -> bool {
+        self.exclude.iter().any(|glob| glob.is_match(path))
+    }
+
     /// Gives a finding the level that the project wants; none where the project does not want it.
     pub fn judge(&self, mut finding: Finding) -> Option<Finding> {
         let rule = finding.rule;
@@ -115,7 +120,7 @@ impl Config {
         let per_app = self.per_app.get(&finding.migration.app).is_some_and(|codes| named(codes));
         let path = &finding.place.path;
         let per_path = self.per_path.iter().any(|(glob, codes)| glob.is_match(path) && named(codes));
-        let is_excluded = self.exclude.iter().any(|glob| glob.is_match(path));
+        let is_excluded = self.is_excluded(path);
         if !is_selected || named(&self.ignore) || per_app || per_path || is_excluded {
             return None;
         }
