@@ -80,6 +80,10 @@ class Door:
     def runner(self, connection: Connection) -> Runner:
         return Runner(connection.django, self)
 
+    def loader(self, alias: str | None) -> Runner:
+        """What can be asked about the project's migrations without a connection."""
+        return Runner(connections[alias or DEFAULT_DB_ALIAS], self)
+
     def scratch(self, alias: str | None) -> Connection:
         """A connection to a scratch copy of the database, until ``end_scratch``."""
         connection = self.connect(alias)

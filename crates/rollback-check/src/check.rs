@@ -1,5 +1,6 @@
 //! Applies the rules to what is between two commits.
 
+mod fields;
 mod graph;
 mod history;
 mod operations;
@@ -11,7 +12,7 @@ use rollback_core::{MigrationFacts, MigrationId};
 use rollback_source::facts::{MigrationSource, Span};
 
 use crate::finding::{Finding, Place};
-use crate::release::Release;
+use crate::release::{Release, in_order};
 use crate::rules::{self, Rule};
 
 /// What is compared.
@@ -49,13 +50,14 @@ pub struct Checked {
 /// Applies every rule.
 pub fn check(range: &Range<'_>) -> Checked {
     let facts = range.head.facts();
-    let (graph, outside) = range.head.graph(&facts);
+    let split = split(range, &facts);
+    let (graph, outside) = range.head.graph(&facts, &split);
     let new: BTreeSet<MigrationId> =
         range.head.files.keys().filter(|id| !range.base.files.contains_key(id)).cloned().collect();
     let mut checker = Checker { range, graph, new, found: Vec::new() };
     let undo = checker.undone(&facts);
     checker.readable();
-    checker.operations(&undo);
+    checker.operations(&undo, &facts);
     checker.history(&facts);
     checker.graph(&facts, &outside);
     let mut findings = checker.found;
@@ -66,6 +68,16 @@ pub fn check(range: &Range<'_>) -> Checked {
     });
     findings.dedup();
     Checked { findings, new: checker.new.into_iter().collect(), undo }
+}
+
+/// The squashes of which the older commit has a part: a database that comes from there runs the rest of what they
+/// replace, not the squash.
+fn split(range: &Range<'_>, facts: &[MigrationFacts]) -> BTreeSet<MigrationId> {
+    let is_older = |id: &MigrationId| range.base.files.contains_key(id);
+    let is_split = |fact: &&MigrationFacts| {
+        !is_older(&fact.id) && fact.replaces.iter().any(is_older) && !fact.replaces.iter().all(is_older)
+    };
+    facts.iter().filter(is_split).map(|fact| fact.id.clone()).collect()
 }
 
 struct Checker<'r> {
@@ -81,12 +93,9 @@ impl<'r> Checker<'r> {
     fn undone(&self, facts: &[MigrationFacts]) -> Vec<MigrationId> {
         let only_records: BTreeSet<&MigrationId> =
             facts.iter().filter(|fact| self.only_records(fact)).map(|fact| &fact.id).collect();
-        let mut undone: Vec<MigrationId> = self
-            .graph
-            .full_plan()
+        let mut undone: Vec<MigrationId> = in_order(&self.graph, facts)
             .into_iter()
             .filter(|id| self.new.contains(id) && !only_records.contains(id))
-            .cloned()
             .collect();
         undone.reverse();
         undone
@@ -106,8 +115,24 @@ impl<'r> Checker<'r> {
                     let message = format!("{id} {}", error.reason);
                     self.add(&rules::UNREADABLE, &id, error.span.clone(), message, "mend the file");
                 }
+                Ok(source) if source.class.is_none() => self.no_class(&id),
                 Ok(source) => self.unknown(&id, source),
             }
+        }
+    }
+
+    /// Django refuses a module without a class `Migration` in a folder of migrations.
+    fn no_class(&mut self, id: &MigrationId) {
+        let has_migrations = self.range.head.sources().any(|(other, _)| other.app == id.app);
+        if has_migrations {
+            let message = format!("{id} has no class Migration: Django stops at it");
+            self.add(
+                &rules::UNREADABLE,
+                id,
+                0..0,
+                message,
+                "move the module out of the folder, or begin its name with _",
+            );
         }
     }
 

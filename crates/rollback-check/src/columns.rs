@@ -13,40 +13,84 @@ const INTEGERS: &[&[&str]] = &[
 const TEXTS: &[&str] =
     &["CharField", "SlugField", "EmailField", "URLField", "FileField", "ImageField", "FilePathField"];
 
-/// What the new column takes less of than the old one, in words; none where nothing is known to be.
-pub(crate) fn narrowed(old: &Field, new: &Field) -> Option<String> {
+/// What a column takes less of than before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Change {
+    /// In words.
+    pub(crate) how: String,
+    /// Whether PostgreSQL cuts off or rounds what is too much, and does not refuse it: Django casts the values where the
+    /// kind of field changes.
+    pub(crate) is_cut: bool,
+}
+
+/// What a positive number takes less of.
+pub(crate) const NO_NEGATIVE: &str = "no negative numbers";
+
+/// What the new column takes less of than the old one; none where nothing is known to be.
+pub(crate) fn narrowed(old: &Field, new: &Field) -> Option<Change> {
+    let refused = |how: String| Some(Change { how, is_cut: false });
     let is_positive = |field: &Field| field.class.starts_with("Positive");
     if size(old).is_some() && is_positive(new) && !is_positive(old) {
-        return Some("no negative numbers".to_owned());
+        return refused(NO_NEGATIVE.to_owned());
     }
     if let (Some(old), Some(new)) = (size(old), size(new)) {
-        return (new < old).then(|| format!("{} instead of {}", INTEGERS[new][1], INTEGERS[old][1]));
+        return if new < old {
+            refused(format!("{} instead of {}", INTEGERS[new][1], INTEGERS[old][1]))
+        } else {
+            None
+        };
     }
-    if let (Some((old, old_places)), Some((new, new_places))) = (old.digits, new.digits) {
-        let is_narrower = new - new_places < old - old_places || new_places < old_places;
-        return is_narrower.then(|| {
-            format!("{new} digits, {new_places} of them decimal, instead of {old} and {old_places}")
-        });
+    if let (Some(old), Some(new)) = (old.digits, new.digits) {
+        return fewer_digits(old, new);
     }
     match (text(old), text(new)) {
         (Some(Length::Any), Some(Length::Most(new))) => {
-            Some(format!("{new} characters instead of any number"))
+            Some(Change { how: format!("{new} characters instead of any number"), is_cut: true })
         }
-        (Some(Length::Most(old)), Some(Length::Most(new))) if new < old => {
-            Some(format!("{new} characters instead of {old}"))
-        }
-        _ => None,
+        (Some(Length::Most(most)), Some(Length::Most(fewer))) if fewer < most => Some(Change {
+            how: format!("{fewer} characters instead of {most}"),
+            is_cut: old.class != new.class,
+        }),
+        (Some(_), Some(_)) => None,
+        _ => other_kind(old, new),
     }
+}
+
+fn fewer_digits((old, old_places): (i64, i64), (new, new_places): (i64, i64)) -> Option<Change> {
+    let how = || format!("{new} digits, {new_places} of them decimal, instead of {old} and {old_places}");
+    if new - new_places < old - old_places {
+        return Some(Change { how: how(), is_cut: false });
+    }
+    (new_places < old_places).then(|| Change { how: how(), is_cut: true })
+}
+
+/// From one kind of column to another: text does not fit everywhere, and some values lose a part of themselves.
+fn other_kind(old: &Field, new: &Field) -> Option<Change> {
+    const CUT: &[(&str, &str)] = &[
+        ("timestamp", "date"),
+        ("timestamp", "time"),
+        ("double", "integer"),
+        ("numeric", "integer"),
+        ("double", "numeric"),
+        ("numeric", "double"),
+    ];
+    let (from, to) = (kind(&old.class)?, kind(&new.class)?);
+    if from == to || !old.is_django || !new.is_django {
+        return None;
+    }
+    let is_cut = CUT.contains(&(from, to));
+    let is_refused = from == "text" || from == "jsonb";
+    (is_cut || is_refused && to != "text").then(|| Change { how: format!("{to} instead of {from}"), is_cut })
 }
 
 /// Whether PostgreSQL writes the whole table anew for the change. None needs it between texts, or from `varchar(10)` to
 /// `varchar(20)`; `varchar` that gets shorter is checked row by row and written anew.
 pub(crate) fn is_rewritten(old: &Field, new: &Field) -> bool {
-    if !old.is_django || !new.is_django || old.class == "ForeignKey" || new.class == "ForeignKey" {
+    if !old.is_django || !new.is_django || old.is_foreign_key() || new.is_foreign_key() {
         return false;
     }
     match (text(old), text(new)) {
-        (Some(Length::Most(old)), Some(Length::Most(new))) => return new < old,
+        (Some(Length::Most(most)), Some(Length::Most(fewer))) => return fewer < most,
         (Some(Length::Any), Some(Length::Most(_))) => return true,
         (Some(_), Some(Length::Any)) => return false,
         _ => {}

@@ -37,19 +37,21 @@ pub struct ConfigError {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "a table")]
 struct Document {
     #[serde(default)]
     tool: Tools,
 }
 
 #[derive(Default, Deserialize)]
+#[serde(expecting = "a table")]
 struct Tools {
     #[serde(default, rename = "django-rollback")]
     rollback: Option<Table>,
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, expecting = "a table")]
 struct Table {
     select: Option<Vec<String>>,
     #[serde(default)]
@@ -73,8 +75,7 @@ struct Table {
 impl Config {
     /// Reads `pyproject.toml`. One without our table is the same as none.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
-        let document: Document =
-            toml::from_str(text).map_err(|error| ConfigError { message: error.to_string() })?;
+        let document: Document = toml::from_str(text).map_err(|error| unreadable(text, &error))?;
         document.tool.rollback.map_or_else(|| Ok(Self::default()), Self::of)
     }
 
@@ -102,6 +103,7 @@ impl Config {
     pub fn override_by(&mut self, select: &[String], ignore: &[String]) -> Result<(), ConfigError> {
         if !select.is_empty() {
             self.select = Some(all_known(select.to_vec())?);
+            self.ignore.clear();
         }
         self.ignore.extend(all_known(ignore.to_vec())?);
         Ok(())
@@ -124,10 +126,20 @@ impl Config {
         if !is_selected || named(&self.ignore) || per_app || per_path || is_excluded {
             return None;
         }
-        let set = self.levels.iter().find(|(code, _)| is_meant(rule, code)).map(|(_, level)| *level);
+        // The most exact one counts: a name or a whole code before the beginning of one.
+        let meant = self.levels.iter().filter(|(code, _)| is_meant(rule, code));
+        let set = meant.max_by_key(|(code, _)| code.len()).map(|(_, level)| *level);
         finding.level = set.unwrap_or(finding.level);
         Some(finding)
     }
+}
+
+/// What is wrong with a text that is no TOML, or another table than ours, with its line.
+fn unreadable(text: &str, error: &toml::de::Error) -> ConfigError {
+    let before = error.span().and_then(|span| text.get(..span.start));
+    let line = before.map(|before| before.matches('\n').count() + 1);
+    let what = error.message().lines().collect::<Vec<_>>().join(", ");
+    ConfigError { message: line.map_or(what.clone(), |line| format!("line {line}: {what}")) }
 }
 
 /// Whether a code, the beginning of one, or a name means this rule.
@@ -140,6 +152,8 @@ fn all_known(codes: Vec<String>) -> Result<Vec<String>, ConfigError> {
 }
 
 fn known(code: String) -> Result<String, ConfigError> {
+    let is_code = code.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("rb"));
+    let code = if is_code || code.eq_ignore_ascii_case("all") { code.to_uppercase() } else { code };
     if !code.is_empty() && (code == "ALL" || RULES.iter().any(|rule| is_meant(rule, &code))) {
         return Ok(code);
     }

@@ -91,23 +91,37 @@ impl Release {
         }
     }
 
-    /// The graph of what was read, and the labels of the apps that others name and the repository does not have.
-    pub fn graph(&self, facts: &[MigrationFacts]) -> (Graph, BTreeSet<String>) {
+    /// The graph of what was read, and the labels of the apps that others name and the repository does not have. A squash
+    /// that is `split` leaves the graph, and what it replaces stays.
+    pub fn graph(
+        &self,
+        facts: &[MigrationFacts],
+        split: &BTreeSet<MigrationId>,
+    ) -> (Graph, BTreeSet<String>) {
         let apps = self.apps();
         let named = facts.iter().flat_map(|fact| fact.dependencies.iter().chain(&fact.run_before));
         let outside: BTreeSet<String> =
             named.filter(|id| !apps.contains(id.app.as_str())).map(|id| id.app.clone()).collect();
         let all: Vec<&MigrationFacts> = facts.iter().collect();
-        (Graph::build(&all, &outside, &BTreeSet::new()), outside)
+        (Graph::build(&all, &outside, split), outside)
     }
+}
+
+/// The migrations of a graph that somebody has, parents first; those that only a circle leads to at the end.
+pub fn in_order(graph: &Graph, facts: &[MigrationFacts]) -> Vec<MigrationId> {
+    let mut order: Vec<MigrationId> =
+        graph.full_plan().into_iter().filter(|id| graph.contains(id)).cloned().collect();
+    let known: BTreeSet<MigrationId> = order.iter().cloned().collect();
+    let behind = facts.iter().map(|fact| &fact.id).filter(|id| graph.contains(id) && !known.contains(*id));
+    order.extend(behind.cloned());
+    order
 }
 
 /// The operations that cannot be undone, as the plan names them.
 fn irreversible(operations: &[Operation]) -> Vec<String> {
-    numbered(operations)
-        .filter(|(_, operation)| is_irreversible(operation))
-        .map(|(number, operation)| format!("{} (operation {number})", described(operation)))
-        .collect()
+    let all = places(operations, "");
+    let irreversible = all.into_iter().filter(|(operation, _)| operation.reversible == Some(false));
+    irreversible.map(|(operation, place)| format!("{} ({place})", named(operation))).collect()
 }
 
 /// Whether an operation, or one inside of it that changes the database, cannot be undone.
@@ -116,25 +130,44 @@ pub(crate) fn is_irreversible(operation: &Operation) -> bool {
 }
 
 fn custom(operations: &[Operation]) -> Vec<CustomOperation> {
-    numbered(operations)
-        .filter(|(_, operation)| runs_code(operation))
-        .map(|(number, operation)| CustomOperation {
-            operation: format!("{} (operation {number})", described(operation)),
+    let custom = places(operations, "").into_iter().filter(|(operation, _)| runs_code(operation));
+    custom
+        .map(|(operation, place)| CustomOperation {
+            operation: format!("{} ({place})", named(operation)),
             sql: None,
         })
         .collect()
 }
 
-fn runs_code(operation: &Operation) -> bool {
+/// Each operation and what is inside of it, with the place of each: `operation 2, database operation 1`.
+fn places<'o>(operations: &'o [Operation], inside: &str) -> Vec<(&'o Operation, String)> {
+    let mut all = Vec::new();
+    for (number, operation) in (1..).zip(operations) {
+        let place = format!("{inside}operation {number}");
+        let below = places(operation.database_operations(), &format!("{place}, database "));
+        all.push((operation, place));
+        all.extend(below);
+    }
+    all
+}
+
+/// An operation as the plan names it: its class, and the function of a `RunPython`.
+fn named(operation: &Operation) -> String {
     match &operation.action {
-        Action::RunPython { .. } | Action::RunSql { .. } | Action::Custom | Action::Unknown => true,
-        Action::Separate { database, .. } => database.iter().any(runs_code),
-        _ => false,
+        Action::RunPython { code, .. } => format!("{} {code}", operation.class),
+        _ => operation.class.clone(),
     }
 }
 
-fn numbered(operations: &[Operation]) -> impl Iterator<Item = (usize, &Operation)> {
-    (1..).zip(operations)
+/// Whether undoing an operation runs code of the project, or SQL of its own.
+fn runs_code(operation: &Operation) -> bool {
+    match &operation.action {
+        Action::RunPython { reverse, .. } | Action::RunSql { reverse } => {
+            matches!(reverse, Reverse::Given | Reverse::Unknown)
+        }
+        Action::Custom | Action::Unknown => true,
+        _ => false,
+    }
 }
 
 /// An operation in a few words: `RunPython fill_prices`.
@@ -153,6 +186,8 @@ pub fn described(operation: &Operation) -> String {
         Action::RenameModel { old, .. } => (old.as_str(), None),
         Action::RunPython { code, .. } => (code.as_str(), None),
         Action::AddIndex { model, .. } => (model.as_str(), None),
+        Action::RemoveConstraint { model, name } => (model.as_str(), Some(name.as_str())),
+        Action::AlterOrder { model, .. } => (model.as_str(), None),
         Action::AddConstraint { model, name, .. } => (model.as_str(), name.as_deref()),
         Action::Other { model: Some(model) } => (model.as_str(), None),
         Action::Other { model: None }

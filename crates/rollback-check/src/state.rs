@@ -21,6 +21,10 @@ pub(crate) struct Model {
     pub(crate) has_table: bool,
     /// The sets of `unique_together`.
     pub(crate) unique_together: Vec<Vec<String>>,
+    /// Its constraints by name, with their classes, as far as migrations of their own have added them.
+    pub(crate) constraints: BTreeMap<String, String>,
+    /// Whether rows have an order of their own.
+    pub(crate) is_ordered: bool,
     /// Whether the newer release makes it.
     pub(crate) is_new: bool,
     /// The table that the older release knows it by, where the newer one has changed that.
@@ -33,6 +37,8 @@ pub(crate) struct Known {
     pub(crate) field: Field,
     /// Whether the newer release makes it.
     pub(crate) is_new: bool,
+    /// The column that the older release knows it by, where the newer one has changed that.
+    pub(crate) older_column: Option<String>,
 }
 
 impl Models {
@@ -49,15 +55,24 @@ impl Models {
     /// Changes the models as the operation does; `is_new` where the newer release brings it.
     pub(crate) fn apply(&mut self, app: &str, operation: &Operation, is_new: bool) {
         match &operation.action {
-            Action::CreateModel { name, fields, table, has_table } => {
+            Action::CreateModel { name, fields, table, has_table, unique_together, is_ordered } => {
                 let fields = fields
                     .iter()
-                    .map(|(name, field)| (name.to_lowercase(), Known { field: field.clone(), is_new }))
+                    .map(|(name, field)| (name.to_lowercase(), Known::new(field, is_new)))
                     .collect();
                 let has_table = has_table.unwrap_or(true);
-                let table = table.clone();
-                self.models
-                    .insert(key(app, name), Model { fields, table, has_table, is_new, ..Model::default() });
+                let (table, unique_together) = (table.clone(), unique_together.clone());
+                let is_ordered = *is_ordered;
+                let model = Model {
+                    fields,
+                    table,
+                    has_table,
+                    is_new,
+                    unique_together,
+                    is_ordered,
+                    ..Model::default()
+                };
+                self.models.insert(key(app, name), model);
             }
             Action::DeleteModel { name } => {
                 self.models.remove(&key(app, name));
@@ -77,20 +92,33 @@ impl Models {
                 self.model(app, name).unique_together = sets.clone().unwrap_or_default();
             }
             Action::AddField { model, name, field } => {
-                let known = Known { field: field.clone(), is_new };
+                let known = Known::new(field, is_new);
                 self.model(app, model).fields.insert(name.to_lowercase(), known);
             }
             Action::AlterField { model, name, field } => {
                 let fields = &mut self.model(app, model).fields;
-                let is_new = fields.get(&name.to_lowercase()).is_some_and(|known| known.is_new);
-                fields.insert(name.to_lowercase(), Known { field: field.clone(), is_new });
+                let before = fields.remove(&name.to_lowercase());
+                let mut known = Known::new(field, before.as_ref().is_some_and(|known| known.is_new));
+                if let Some(mut before) = before {
+                    before.leave_column(is_new, name);
+                    known.older_column = before.older_column;
+                }
+                fields.insert(name.to_lowercase(), known);
+            }
+            Action::AlterOrder { model, is_ordered } => self.model(app, model).is_ordered = *is_ordered,
+            Action::AddConstraint { model, class, name: Some(name) } => {
+                self.model(app, model).constraints.insert(name.clone(), class.clone());
+            }
+            Action::RemoveConstraint { model, name } => {
+                self.model(app, model).constraints.remove(name);
             }
             Action::RemoveField { model, name } => {
                 self.model(app, model).fields.remove(&name.to_lowercase());
             }
             Action::RenameField { model, old, new } => {
                 let fields = &mut self.model(app, model).fields;
-                if let Some(known) = fields.remove(&old.to_lowercase()) {
+                if let Some(mut known) = fields.remove(&old.to_lowercase()) {
+                    known.leave_column(is_new, old);
                     fields.insert(new.to_lowercase(), known);
                 }
             }
@@ -128,6 +156,16 @@ impl Model {
 }
 
 impl Known {
+    fn new(field: &Field, is_new: bool) -> Self {
+        Self { field: field.clone(), is_new, older_column: None }
+    }
+
+    fn leave_column(&mut self, is_new: bool, name: &str) {
+        if is_new && self.older_column.is_none() {
+            self.older_column = Some(self.column_as(name));
+        }
+    }
+
     /// The column that the field has under this name.
     pub(crate) fn column_as(&self, name: &str) -> String {
         column(&self.field, name)

@@ -57,7 +57,8 @@ impl Suppressions {
 
 /// The codes of a comment, where it has a reason.
 fn codes(comment: &str) -> Option<Vec<String>> {
-    let rest = comment.trim_start_matches('#').trim().strip_prefix(MARK)?.trim_start();
+    // Other tools' comments may stand on the same line.
+    let rest = comment.split('#').find_map(|part| part.trim().strip_prefix(MARK))?.trim_start();
     let (codes, reason) = rest.strip_prefix("ignore[")?.split_once(']')?;
     let is_given = reason.chars().any(char::is_alphanumeric);
     is_given.then(|| {
@@ -77,6 +78,7 @@ mod tests {
         assert!(is("# rollback: ignore[RB012]").is_empty());
         assert!(is("# rollback: ignore[RB012] -").is_empty());
         assert!(is("# rollback: ignore RB012 because").is_empty());
+        assert_eq!(is("# noqa  # rollback: ignore[RB012] no rows"), ["RB012"]);
         assert!(is("# noqa").is_empty());
     }
 }

@@ -78,6 +78,9 @@ pub(crate) fn dot(drawn: &Drawn) -> String {
 pub(crate) fn svg(drawn: &Drawn) -> String {
     const LETTER: f64 = 9.;
     const HEIGHT: f64 = 30.;
+    if drawn.nodes.is_empty() {
+        return "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"0\" height=\"0\"></svg>\n".to_owned();
+    }
     let mut graph = VisualGraph::new(Orientation::LeftToRight);
     let mut handles = BTreeMap::new();
     for (id, is_outside) in

@@ -34,6 +34,11 @@ pub trait Door {
     /// Connects to the database that the user chose, or to the default one.
     fn connect(&mut self, choice: &DatabaseChoice) -> Result<Session, CliError>;
 
+    /// Django's executor without a connection, to ask its loader; `None` in a door without Django.
+    fn loader(&mut self, _choice: &DatabaseChoice) -> Option<Box<dyn Runner>> {
+        None
+    }
+
     /// Makes a scratch copy of the database that the user chose, and connects to it instead.
     fn scratch(&mut self, choice: &DatabaseChoice) -> Result<Session, CliError>;
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use rollback_check::release::{File, Read, Release};
+use rollback_check::release::{File, Read, Release, in_order};
 use rollback_check::{Config, ConfigError};
 use rollback_core::{
     AppliedRow, AppliedSet, MigrationId, OperationFacts, Plan, ProjectFacts, Situation, Way,
@@ -193,15 +193,19 @@ pub fn read_range(
 /// was migrated to it.
 pub fn plan(base: &Release, head: &Release) -> Plan {
     let facts = head.facts();
-    let (graph, outside) = head.graph(&facts);
-    // A squash is recorded, and what it replaces with it.
+    let remembered = base.facts();
+    let (graph, outside) = head.graph(&facts, &BTreeSet::new());
+    // A squash is recorded, and what it replaces with it, also where only the older commit still says so.
     let replaced = |id: &MigrationId| {
-        facts.iter().find(|fact| fact.id == *id).map(|fact| fact.replaces.clone()).unwrap_or_default()
+        let known = facts.iter().chain(&remembered).filter(|fact| fact.id == *id);
+        known.flat_map(|fact| fact.replaces.iter().cloned()).collect::<BTreeSet<_>>()
     };
-    let order = graph.full_plan().into_iter().flat_map(|id| replaced(id).into_iter().chain([id.clone()]));
+    let order = in_order(&graph, &facts).into_iter();
+    let order = order.flat_map(|id| replaced(&id).into_iter().chain([id]).collect::<Vec<_>>());
+    let mut seen = BTreeSet::new();
+    let order = order.filter(|id| seen.insert(id.clone()));
     let now: Vec<AppliedRow> = (1..).zip(order).map(|(id, migration)| AppliedRow { id, migration }).collect();
     let target: AppliedSet = base.sources().map(|(id, _)| id.clone()).collect();
-    let remembered = base.facts();
     let project = ProjectFacts { migrations: facts.clone(), unmigrated_apps: outside };
     rollback_core::plan(&Situation {
         now: &now,
@@ -252,7 +256,14 @@ fn complete(source: &mut MigrationSource, capsule: &NewCapsule) {
         };
         source.operations = capsule.operations.iter().map(operation).collect();
     }
-    source.unknown.retain(|unknown| !unknown.what.is_structural());
+    // What an operation does is still not known where only its name is: the note about it stays.
+    source.unknown.retain_mut(|unknown| {
+        let is_about_operations = matches!(unknown.what, What::Operations | What::Migration);
+        if is_about_operations {
+            unknown.what = What::Argument;
+        }
+        is_about_operations || !unknown.what.is_structural()
+    });
 }
 
 /// The migrations that only one of two commits has, or that have other contents in the other.
@@ -384,7 +395,7 @@ fn surroundings(
     read: &dyn Fn(usize) -> Option<String>,
 ) -> Surroundings {
     let mut texts: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    let mut modules: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut modules: BTreeMap<String, BTreeSet<Option<String>>> = BTreeMap::new();
     let mut names: BTreeSet<String> = config.settings.keys().cloned().collect();
     let (mut is_whole, mut is_found) = (true, false);
     let folder = settings_folder(paths, read);
@@ -404,24 +415,24 @@ fn surroundings(
             texts.entry(name).or_default().insert(value);
         }
         for (app, module) in migration_modules {
-            modules.entry(app).or_default().extend(module);
+            modules.entry(app).or_default().insert(module);
         }
     }
-    let agreed = |found: BTreeMap<String, BTreeSet<String>>| {
-        found.into_iter().filter_map(|(name, values)| {
-            let mut values = values.into_iter();
-            let first = values.next()?;
-            values.next().is_none().then_some((name, first))
-        })
-    };
     let mut settings: BTreeMap<String, String> = agreed(texts).collect();
     settings.extend(config.settings.clone());
-    let mut places: BTreeMap<String, Option<String>> =
-        agreed(modules).map(|(app, module)| (app, Some(module))).collect();
+    let mut places: BTreeMap<String, Option<String>> = agreed(modules).collect();
     let configured = config.migration_modules.iter();
     places.extend(configured.map(|(app, module)| (app.clone(), Some(module.clone()))));
     let names = (is_found && is_whole).then_some(names);
     Surroundings { settings, places: Places { modules: places }, names }
+}
+
+/// What all settings modules that say something about a name agree on.
+fn agreed<T>(found: BTreeMap<String, BTreeSet<T>>) -> impl Iterator<Item = (String, T)> {
+    found.into_iter().filter_map(|(name, values)| {
+        let is_one = values.len() == 1;
+        values.into_iter().next().filter(|_| is_one).map(|value| (name, value))
+    })
 }
 
 /// The folder of the settings that the `manage.py` nearest to the root names.

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use rollback_cli::console::{Console, Level, Stream};
 use rollback_cli::error::CliError;
 use rollback_cli::{DatabaseChoice, Door, DoorKind, Environment, Session};
-use rollback_engine::ports::{Repository, RepositoryError};
+use rollback_engine::ports::{Repository, RepositoryError, Runner};
 use rollback_engine::signature::Secret;
 
 use crate::connection::DjangoConnection;
@@ -78,6 +78,13 @@ impl Door for DjangoDoor {
             ));
         }
         self.session("connect", choice)
+    }
+
+    fn loader(&mut self, choice: &DatabaseChoice) -> Option<Box<dyn Runner>> {
+        let runner = Python::attach(|py| {
+            self.python.bind(py).call_method1("loader", (&choice.name,)).map(DjangoRunner::new)
+        });
+        runner.ok().map(|runner| Box::new(runner) as Box<dyn Runner>)
     }
 
     fn scratch(&mut self, choice: &DatabaseChoice) -> Result<Session, CliError> {

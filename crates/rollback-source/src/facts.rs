@@ -184,6 +184,10 @@ pub enum Action {
         fields: Vec<(String, Field)>,
         /// `options["db_table"]`.
         table: Option<String>,
+        /// `options["unique_together"]`.
+        unique_together: Vec<Vec<String>>,
+        /// Whether rows have an order of their own, in the column `_order`.
+        is_ordered: bool,
         /// Whether there is a table: not for a proxy or an unmanaged model; none where that is not known.
         has_table: Option<bool>,
     },
@@ -263,9 +267,23 @@ pub enum Action {
         /// Its name, where it is known.
         name: Option<String>,
     },
+    /// `RemoveConstraint`.
+    RemoveConstraint {
+        /// The model.
+        model: String,
+        /// The constraint's name.
+        name: String,
+    },
+    /// `AlterOrderWithRespectTo`.
+    AlterOrder {
+        /// The model.
+        model: String,
+        /// Whether rows have an order of their own afterwards.
+        is_ordered: bool,
+    },
     /// `RunPython`.
     RunPython {
-        /// The function, as written.
+        /// The function's name, `<lambda>` where it has none.
         code: String,
         /// The function that undoes it.
         reverse: Reverse,
@@ -335,6 +353,10 @@ pub struct Field {
     pub digits: Option<(i64, i64)>,
     /// `db_column`.
     pub column: Option<String>,
+    /// `db_table` of a relation of many to many.
+    pub table: Option<String>,
+    /// Whether a model of its own is the table of a relation of many to many: `through`.
+    pub has_through: bool,
     /// The model that a relation leads to, as written.
     pub to: Option<String>,
     /// `auto_now` or `auto_now_add`: Django fills it in.
@@ -360,6 +382,16 @@ impl Field {
     /// Whether it is a relation of many to many, which has a table instead of a column.
     pub fn is_many_to_many(&self) -> bool {
         self.class.ends_with("ManyToManyField") || self.class == "TaggableManager"
+    }
+
+    /// Whether Django makes the table of a relation of many to many: not where a model of its own is it.
+    pub fn has_own_table(&self) -> bool {
+        !self.has_through && self.class != "TaggableManager"
+    }
+
+    /// Whether the database computes it.
+    pub fn is_generated(&self) -> bool {
+        self.class == "GeneratedField"
     }
 
     /// Whether it is a foreign key, to one or from one.

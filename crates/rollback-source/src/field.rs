@@ -1,8 +1,7 @@
 //! Model fields: what their arguments say.
 
 use crate::facts::{DatabaseDefault, Field};
-use crate::interpreter::Interpreter;
-use crate::operation::Reader;
+use crate::operation::{Reader, sets};
 use crate::value::{Instance, Spanned, Value, truth};
 
 /// Fields that are unique without being told so.
@@ -39,6 +38,8 @@ impl<'a> Reader<'_, 'a, '_> {
             max_length: int(known.named("max_length")).or_else(|| usual_length(&class, instance)),
             digits: int(known.named("max_digits")).zip(int(known.named("decimal_places"))),
             column: known.named("db_column").and_then(|column| column.str()).map(str::to_owned),
+            table: known.named("db_table").and_then(|table| table.str()).map(str::to_owned),
+            has_through: known.named("through").is_some_and(|through| !matches!(through.value, Value::None)),
             to,
             auto_now: ["auto_now", "auto_now_add"]
                 .iter()
@@ -60,6 +61,7 @@ impl<'a> Reader<'_, 'a, '_> {
     fn default(&mut self, instance: &Instance<'a>) -> Option<bool> {
         match instance.arguments.named("default") {
             Some(Spanned { value: Value::Name(path), .. }) if path.ends_with("NOT_PROVIDED") => Some(false),
+            Some(Spanned { value: Value::None, .. }) => Some(false),
             Some(_) => Some(true),
             None => instance.arguments.missing.is_none().then_some(false),
         }
@@ -118,28 +120,35 @@ fn model_name(value: &Spanned<'_>) -> Option<String> {
     }
 }
 
-/// Whether there is a table behind a model with these options and bases; none where that is not known.
-pub(crate) fn has_table(
-    interpreter: &mut Interpreter<'_, '_>,
-    options: Option<&Spanned<'_>>,
-) -> (Option<bool>, Option<String>) {
-    let _ = interpreter;
-    let Some(options) = options else { return (Some(true), None) };
-    match &options.value {
-        Value::None => (Some(true), None),
-        Value::Dict(items) => {
-            let get = |name: &str| {
-                items.iter().rev().find(|(key, _)| key.str() == Some(name)).map(|(_, value)| value)
-            };
-            let flag = |name: &str, usual: bool| get(name).map_or(Some(usual), |value| truth(&value.value));
-            let table = get("db_table").and_then(|table| table.str()).map(str::to_owned);
-            let has_table = match (flag("proxy", false), flag("managed", true)) {
-                (Some(true), _) | (_, Some(false)) => Some(false),
-                (Some(false), Some(true)) => Some(true),
-                _ => None,
-            };
-            (has_table, table)
-        }
-        _ => (None, None),
+/// What the options of a model say.
+pub(crate) struct Options {
+    /// Whether there is a table; none where that is not known.
+    pub(crate) has_table: Option<bool>,
+    pub(crate) table: Option<String>,
+    pub(crate) unique_together: Vec<Vec<String>>,
+    pub(crate) is_ordered: bool,
+}
+
+/// Reads `CreateModel(options=…)`.
+pub(crate) fn options(given: Option<&Spanned<'_>>) -> Options {
+    let none = |has_table| Options { has_table, table: None, unique_together: Vec::new(), is_ordered: false };
+    let items = match given.map(|given| &given.value) {
+        None | Some(Value::None) => return none(Some(true)),
+        Some(Value::Dict(items)) => items,
+        Some(_) => return none(None),
+    };
+    let get =
+        |name: &str| items.iter().rev().find(|(key, _)| key.str() == Some(name)).map(|(_, value)| value);
+    let flag = |name: &str, usual: bool| get(name).map_or(Some(usual), |value| truth(&value.value));
+    let has_table = match (flag("proxy", false), flag("managed", true)) {
+        (Some(true), _) | (_, Some(false)) => Some(false),
+        (Some(false), Some(true)) => Some(true),
+        _ => None,
+    };
+    Options {
+        has_table,
+        table: get("db_table").and_then(|table| table.str()).map(str::to_owned),
+        unique_together: get("unique_together").and_then(sets).unwrap_or_default(),
+        is_ordered: get("order_with_respect_to").is_some_and(|order| !matches!(order.value, Value::None)),
     }
 }

@@ -1,7 +1,7 @@
 //! Operations: which of Django's they are, what they do, and whether they can be undone.
 
 use crate::facts::{Action, Operation, Reverse, Span, Unknown, What};
-use crate::field::has_table;
+use crate::field::{Options, options};
 use crate::interpreter::Interpreter;
 use crate::value::{Arguments, Instance, Scope, Spanned, Value, truth};
 
@@ -222,9 +222,17 @@ impl<'a> Reader<'_, 'a, '_> {
         };
         Some(match class {
             "CreateModel" => {
-                let (has_table, table) = has_table(self.interpreter, arguments.get(2, "options"));
+                let Options { has_table, table, unique_together, is_ordered } =
+                    options(arguments.get(2, "options"));
                 let fields = self.fields(arguments.get(1, "fields")?);
-                Action::CreateModel { name: text(0, "name")?, fields, table, has_table }
+                Action::CreateModel {
+                    name: text(0, "name")?,
+                    fields,
+                    table,
+                    unique_together,
+                    is_ordered,
+                    has_table,
+                }
             }
             "DeleteModel" => Action::DeleteModel { name: text(0, "name")? },
             "RenameModel" => Action::RenameModel { old: text(0, "old_name")?, new: text(1, "new_name")? },
@@ -259,6 +267,16 @@ impl<'a> Reader<'_, 'a, '_> {
             },
             "AddConstraint" | "AddConstraintNotValid" => {
                 self.constraint(text(0, "model_name")?, arguments.get(1, "constraint")?)?
+            }
+            "RemoveConstraint" => {
+                Action::RemoveConstraint { model: text(0, "model_name")?, name: text(1, "name")? }
+            }
+            "AlterOrderWithRespectTo" => {
+                let order = arguments.get(1, "order_with_respect_to")?;
+                Action::AlterOrder {
+                    model: text(0, "name")?,
+                    is_ordered: !matches!(order.value, Value::None),
+                }
             }
             "RunPython" => Action::RunPython {
                 code: self.function_name(arguments.get(0, "code")),
@@ -330,7 +348,7 @@ impl<'a> Reader<'_, 'a, '_> {
         match code.map(|code| &code.value) {
             Some(Value::Function(function)) => function.definition.name.id.to_string(),
             Some(Value::Name(path)) => path.rsplit('.').next().unwrap_or(path).to_owned(),
-            Some(Value::Lambda(..)) => "a lambda".to_owned(),
+            Some(Value::Lambda(..)) => "<lambda>".to_owned(),
             _ => "code".to_owned(),
         }
     }
@@ -395,7 +413,7 @@ fn is_made_elsewhere(made: &Instance<'_>) -> bool {
 }
 
 /// `{("a", "b")}`, or one set alone.
-fn sets(value: &Spanned<'_>) -> Option<Vec<Vec<String>>> {
+pub(crate) fn sets(value: &Spanned<'_>) -> Option<Vec<Vec<String>>> {
     if matches!(value.value, Value::None) {
         return Some(Vec::new());
     }

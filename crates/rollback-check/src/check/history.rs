@@ -81,6 +81,13 @@ impl Checker<'_> {
         for (id, file) in base.files.iter().filter(|(id, _)| !head.files.contains_key(id)) {
             let squashes: BTreeSet<&MigrationId> =
                 facts.iter().filter(|fact| fact.replaces.contains(id)).map(|fact| &fact.id).collect();
+            let is_squashed = |(squash, source): (&MigrationId, &MigrationSource)| {
+                let replaced = source.replaces.iter().filter_map(|reference| base.target(reference));
+                head.files.contains_key(squash) && replaced.into_iter().any(|replaced| replaced == *id)
+            };
+            if base.sources().any(is_squashed) {
+                continue;
+            }
             let place = Place { path: file.path.clone(), range: 0..0, is_older: true };
             if squashes.is_empty() {
                 let message = format!("{id} is gone: a database that has it cannot be taken back past it");

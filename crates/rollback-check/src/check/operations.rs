@@ -2,48 +2,47 @@
 
 use std::collections::BTreeSet;
 
-use rollback_core::MigrationId;
-use rollback_source::facts::{Action, DatabaseDefault, Field, MigrationSource, Operation};
+use rollback_core::{MigrationFacts, MigrationId};
+use rollback_source::facts::{Action, MigrationSource, Operation};
 
 use super::{Checker, Vendor};
-use crate::columns;
 use crate::finding::{Finding, Level};
-use crate::release::{described, is_irreversible, is_undone_by_nothing};
+use crate::release::{described, in_order, is_irreversible, is_undone_by_nothing};
 use crate::rules::{self, Rule};
-use crate::state::{Known, Model, Models, column};
+use crate::state::{Known, Model, Models};
 
 /// Constraints that are indexes.
 const UNIQUE: &[&str] = &["UniqueConstraint", "ExclusionConstraint"];
 
 /// One operation where it happens.
-struct Step<'s> {
-    id: &'s MigrationId,
-    operation: &'s Operation,
-    models: &'s Models,
+pub(super) struct Step<'s> {
+    pub(super) id: &'s MigrationId,
+    pub(super) operation: &'s Operation,
+    pub(super) models: &'s Models,
 }
 
 impl Step<'_> {
-    fn app(&self) -> &str {
+    pub(super) fn app(&self) -> &str {
         &self.id.app
     }
 
     /// Whether the older release has the model's table.
-    fn is_older_table(&self, model: &str) -> bool {
+    pub(super) fn is_older_table(&self, model: &str) -> bool {
         self.models.get(self.app(), model).is_none_or(Model::is_older_table)
     }
 
-    fn field(&self, model: &str, name: &str) -> Option<&Known> {
+    pub(super) fn field(&self, model: &str, name: &str) -> Option<&Known> {
         self.models.field(self.app(), model, name)
     }
 }
 
 impl Checker<'_> {
     /// Walks all operations in the order in which Django applies them, and looks at the new ones.
-    pub(super) fn operations(&mut self, undo: &[MigrationId]) {
+    pub(super) fn operations(&mut self, undo: &[MigrationId], facts: &[MigrationFacts]) {
         let undo: BTreeSet<&MigrationId> = undo.iter().collect();
         let folders = self.folders();
         let mut models = Models::default();
-        let order: Vec<MigrationId> = self.graph.full_plan().into_iter().cloned().collect();
+        let order = in_order(&self.graph, facts);
         let head = self.range.head;
         for id in &order {
             let Some(source) = head.source(id) else { continue };
@@ -104,38 +103,42 @@ impl Checker<'_> {
     }
 
     fn operation(&mut self, step: &Step<'_>) {
+        self.irreversible(step);
+        self.inside(step);
+    }
+
+    /// The operation, or those inside of it that change the database. Between these the models are as before all of
+    /// them: none depends on one of them.
+    fn inside(&mut self, step: &Step<'_>) {
         if let Action::Separate { database, .. } = &step.operation.action {
-            self.reversible(step);
-            // Between operations inside of another the models are as before all of them: none depends on one of them.
             for operation in database {
-                self.changes(&Step { operation, ..*step });
+                self.inside(&Step { operation, ..*step });
             }
             return;
         }
-        self.reversible(step);
-        self.changes(step);
-    }
-
-    fn reversible(&mut self, step: &Step<'_>) {
-        if is_irreversible(step.operation) {
-            let missing = match step.operation.action {
-                Action::RunPython { .. } => "has no reverse_code",
-                Action::RunSql { .. } => "has no reverse_sql",
-                Action::Separate { .. } => "has an operation inside that cannot be undone",
-                _ => "says that it cannot be undone",
-            };
-            let message = format!("{} of {} {missing}", described(step.operation), step.id);
-            self.report(
-                &rules::IRREVERSIBLE,
-                step,
-                message,
-                "give it a reverse, `noop` where nothing has to be done",
-            );
-        } else if is_undone_by_nothing(step.operation) {
+        let does_something =
+            !matches!(&step.operation.action, Action::RunPython { code, .. } if code == "noop");
+        if is_undone_by_nothing(step.operation) && does_something {
             let message =
                 format!("going back leaves what {} of {} did as it is", described(step.operation), step.id);
             self.report(&rules::CANNOT_RESTORE, step, message, "see that the older code can live with it");
         }
+        self.changes(step);
+    }
+
+    fn irreversible(&mut self, step: &Step<'_>) {
+        if !is_irreversible(step.operation) {
+            return;
+        }
+        let missing = match step.operation.action {
+            Action::RunPython { .. } => "has no reverse_code",
+            Action::RunSql { .. } => "has no reverse_sql",
+            Action::Separate { .. } => "has an operation inside that cannot be undone",
+            _ => "says that it cannot be undone",
+        };
+        let message = format!("{} of {} {missing}", described(step.operation), step.id);
+        let hint = "give it a reverse, `noop` where nothing has to be done";
+        self.report(&rules::IRREVERSIBLE, step, message, hint);
     }
 
     fn changes(&mut self, step: &Step<'_>) {
@@ -166,188 +169,102 @@ impl Checker<'_> {
             Action::AddIndex { model, concurrently: false } if step.is_older_table(model) => {
                 self.blocks_writes(step, model);
             }
-            Action::AddConstraint { model, class, .. }
-                if step.is_older_table(model) && UNIQUE.contains(&class.as_str()) =>
-            {
-                self.unique_added(step, &format!("{class} of {model}"));
-                self.blocks_writes(step, model);
+            Action::AddConstraint { model, class, .. } if step.is_older_table(model) => {
+                self.constraint_added(step, model, class);
             }
+            Action::RemoveConstraint { model, name } => self.constraint_removed(step, model, name),
             Action::AlterUniqueTogether { name, sets } if step.is_older_table(name) => {
-                let before = step.models.get(step.app(), name).map(|model| model.unique_together.clone());
-                let before = before.unwrap_or_default();
-                let added = sets.iter().flatten().any(|set| !before.contains(set));
-                if added {
-                    self.unique_added(step, &format!("unique_together of {name}"));
-                    self.blocks_writes(step, name);
-                }
+                self.unique_together(step, name, sets.as_deref().unwrap_or_default());
+            }
+            Action::AlterOrder { model, is_ordered } if step.is_older_table(model) => {
+                self.ordered(step, model, *is_ordered);
+            }
+            Action::Other { model: Some(model) }
+                if step.operation.class == "AlterIndexTogether" && step.is_older_table(model) =>
+            {
+                self.blocks_writes(step, model);
             }
             _ => {}
         }
     }
 
-    fn field_added(&mut self, step: &Step<'_>, model: &str, name: &str, field: &Field) {
-        if !step.is_older_table(model) {
-            return;
+    fn constraint_added(&mut self, step: &Step<'_>, model: &str, class: &str) {
+        if UNIQUE.contains(&class) {
+            self.unique_added(step, &format!("{class} of {model}"));
+            self.blocks_writes(step, model);
+        } else {
+            let message = format!("older code may write what {class} of {model} no longer allows");
+            self.report(&rules::NARROWED, step, message, "let the code keep to it a release before");
         }
-        let what = if field.is_many_to_many() { "the table" } else { "the column" };
-        let message = format!("going back drops {what} of {model}.{name} with all that was written into it");
-        self.report(&rules::LOSES_DATA, step, message, "export what must not be lost before a rollback");
-        if field.is_many_to_many() {
-            return;
+    }
+
+    fn constraint_removed(&mut self, step: &Step<'_>, model: &str, name: &str) {
+        let known = step.models.get(step.app(), model).filter(|model| model.is_older_table());
+        if let Some(class) = known.and_then(|model| model.constraints.get(name)) {
+            let message = format!("going back fails once a row of {model} breaks {class} {name}");
+            self.fails_with(step, message, "change such rows before a rollback");
         }
-        if field.null == Some(false) && field.db_default == DatabaseDefault::Missing {
-            let message = format!(
-                "older code cannot insert into {model} once {name} is there: it takes no NULL, and the database has no default for it"
-            );
-            self.report(
-                &rules::NOT_NULL,
-                step,
-                message,
-                "give it `db_default`, or let it be NULL for one release",
-            );
-        }
-        if field.db_default == DatabaseDefault::Expression {
-            self.rewrites(step, &format!("the default of {model}.{name} may be another for each row"));
-        }
-        if field.class == "GeneratedField" {
-            self.rewrites(step, &format!("{model}.{name} is computed for each row"));
-        }
-        if field.unique == Some(true) && field.db_default == DatabaseDefault::Constant {
-            self.unique_added(step, &format!("{model}.{name}, which has the same default for every row,"));
-        }
-        if field.unique == Some(true) || field.db_index == Some(true) {
+    }
+
+    fn unique_together(&mut self, step: &Step<'_>, model: &str, sets: &[Vec<String>]) {
+        let before = step.models.get(step.app(), model).map(|model| model.unique_together.clone());
+        let before = before.unwrap_or_default();
+        if sets.iter().any(|set| !before.contains(set)) {
+            self.unique_added(step, &format!("unique_together of {model}"));
             self.blocks_writes(step, model);
         }
-    }
-
-    fn field_removed(&mut self, step: &Step<'_>, model: &str, name: &str) {
-        let known = step.field(model, name);
-        if !step.is_older_table(model) || known.is_some_and(|known| known.is_new) {
-            return;
-        }
-        let is_many = known.is_some_and(|known| known.field.is_many_to_many());
-        let (what, comes_back) =
-            if is_many { ("table", "an empty table") } else { ("column", "an empty column") };
-        let message = format!("going back brings {comes_back} for {model}.{name}, not what was in it");
-        self.report(
-            &rules::CANNOT_RESTORE,
-            step,
-            message,
-            "remove it a release later, when nobody needs it back",
-        );
-        let message = format!("older code still reads the {what} of {model}.{name}");
-        let hint = "remove the field from the state first, and the column in the next release";
-        self.report(&rules::REMOVED_COLUMN, step, message, hint);
-        if known.and_then(|known| columns::fills_rows(&known.field)) == Some(false) {
-            let message = format!(
-                "going back fails once {model} has a row: {model}.{name} takes no NULL and has no default"
-            );
-            self.report(
-                &rules::REVERSE_FAILS,
-                step,
-                message,
-                "give the field a default before it is removed",
-            );
-        } else if let Some(Known { field, .. }) = known
-            && field.unique == Some(true)
-            && field.null == Some(false)
-        {
-            let message = format!(
-                "going back fails once {model} has two rows: both get the same {name}, which is unique"
-            );
-            self.fails_with(step, message, "take `unique` away before the field is removed");
+        if before.iter().any(|set| !sets.contains(set)) {
+            let message = format!("going back fails once rows of {model} break the former unique_together");
+            self.fails_with(step, message, "change such rows before a rollback");
         }
     }
 
-    fn field_altered(&mut self, step: &Step<'_>, model: &str, name: &str, new: &Field) {
-        let Some(known) = step.field(model, name) else { return };
-        if !step.is_older_table(model)
-            || known.is_new
-            || known.field.is_many_to_many()
-            || new.is_many_to_many()
-        {
-            return;
-        }
-        let old = &known.field;
-        let field = format!("{model}.{name}");
-        let (column, renamed) = (known.column_as(name), column(new, name));
-        if column != renamed {
-            self.renamed(step, &format!("the column {column} of {model}"), &renamed);
-        }
-        self.narrowed(step, &field, old, new);
-        match (old.null, new.null) {
-            (Some(true), Some(false)) => {
-                let message = format!("older code may still write NULL into {field}");
-                self.report(&rules::NOT_NULL, step, message, "let the code write a value a release before");
+    /// The column `_order`, which `order_with_respect_to` brings.
+    fn ordered(&mut self, step: &Step<'_>, model: &str, is_ordered: bool) {
+        let was_ordered = step.models.get(step.app(), model).is_some_and(|model| model.is_ordered);
+        match (was_ordered, is_ordered) {
+            (false, true) => {
+                let message = format!("going back drops the column {model}._order");
+                self.report(
+                    &rules::LOSES_DATA,
+                    step,
+                    message,
+                    "export what must not be lost before a rollback",
+                );
+                let message = format!("older code cannot insert into {model} once _order is there");
+                self.report(&rules::NOT_NULL, step, message, "order rows by a field of your own");
             }
-            (Some(false), Some(true)) if columns::fills_rows(old) == Some(false) => {
-                let message = format!("going back fails once {field} has a NULL");
-                self.fails_with(step, message, "fill such rows before a rollback");
+            (true, false) => {
+                let message = format!("going back brings the column {model}._order without what was in it");
+                self.report(&rules::CANNOT_RESTORE, step, message, "remove it a release later");
+                let message = format!("older code still reads the column {model}._order");
+                self.report(&rules::REMOVED_COLUMN, step, message, "remove it a release later");
             }
             _ => {}
-        }
-        match (old.unique, new.unique) {
-            (Some(false), Some(true)) => {
-                self.unique_added(step, &field);
-                self.blocks_writes(step, model);
-            }
-            (Some(true), Some(false)) => {
-                let message = format!("going back fails once two rows have the same {field}");
-                self.fails_with(step, message, "remove such rows before a rollback");
-            }
-            _ if old.db_index == Some(false) && new.db_index == Some(true) => self.blocks_writes(step, model),
-            _ => {}
-        }
-        if columns::is_rewritten(old, new) {
-            self.rewrites(step, &format!("the type of {field} changes"));
-        }
-    }
-
-    /// What the new type takes less of than the old one, and the old one less of than the new one.
-    fn narrowed(&mut self, step: &Step<'_>, field: &str, old: &Field, new: &Field) {
-        // SQLite enforces no lengths.
-        if self.range.database == Some(Vendor::Sqlite) {
-            return;
-        }
-        if let Some(how) = columns::narrowed(old, new) {
-            let message = format!("{field} takes {how}: older code may write more");
-            self.report(&rules::NARROWED, step, message, "let the code write less a release before");
-        }
-        let Some(how) = columns::narrowed(new, old) else { return };
-        if new.class == "TextField" {
-            let message = format!("going back cuts off what does not fit into {field}: {how}");
-            self.report(&rules::LOSES_DATA, step, message, "shorten such values before a rollback");
-        } else {
-            let message = format!(
-                "going back fails once {field} has a value that the older column does not take: {how}"
-            );
-            self.fails_with(step, message, "change such values before a rollback");
-        }
-    }
-
-    fn field_renamed(&mut self, step: &Step<'_>, model: &str, old: &str, new: &str) {
-        let Some(known) = step.field(model, old) else { return };
-        let (column, renamed) = (known.column_as(old), known.column_as(new));
-        if step.is_older_table(model) && !known.is_new && !known.field.is_many_to_many() && column != renamed
-        {
-            self.renamed(step, &format!("the column {column} of {model}"), &renamed);
         }
     }
 
     /// A table gets another name, or its former one back.
     fn table_renamed(&mut self, step: &Step<'_>, model: &Model, name: &str, after: &str) {
-        let before = model.table_as(step.app(), name);
-        let older = model.older_table.as_ref().unwrap_or(&before);
-        let what = format!("the table {older}");
         if !model.is_older_table() {
             return;
         }
-        let is_about_it = |finding: &Finding| {
-            finding.rule == &rules::RENAMED && finding.message.contains(&format!("{what},"))
-        };
-        self.found.retain(|finding| !is_about_it(finding));
-        if older != after {
-            self.renamed(step, &what, after);
+        let before = model.table_as(step.app(), name);
+        let older = model.older_table.as_ref().unwrap_or(&before);
+        self.renamed_from(step, &format!("the table {older}"), after, older == after);
+        let has_join_table = |known: &Known| known.field.is_many_to_many() && known.field.has_own_table();
+        let renames_model = matches!(step.operation.action, Action::RenameModel { .. });
+        if before == after && renames_model && model.fields.values().any(has_join_table) {
+            self.renamed(step, &format!("the column for {name} in its join tables"), "another one");
+        }
+    }
+
+    /// What has been renamed since the older release: once more, or back.
+    pub(super) fn renamed_from(&mut self, step: &Step<'_>, what: &str, after: &str, is_back: bool) {
+        let mark = format!("{what}, which");
+        self.found.retain(|finding| finding.rule != &rules::RENAMED || !finding.message.contains(&mark));
+        if !is_back {
+            self.renamed(step, what, after);
         }
     }
 
@@ -368,17 +285,17 @@ impl Checker<'_> {
         self.report(&rules::REMOVED_TABLE, step, message, hint);
     }
 
-    fn renamed(&mut self, step: &Step<'_>, old: &str, new: &str) {
+    pub(super) fn renamed(&mut self, step: &Step<'_>, old: &str, new: &str) {
         let message = format!("older code still uses {old}, which becomes {new}");
         self.report(&rules::RENAMED, step, message, "keep the name in the database: `db_column`, `db_table`");
     }
 
-    fn unique_added(&mut self, step: &Step<'_>, what: &str) {
+    pub(super) fn unique_added(&mut self, step: &Step<'_>, what: &str) {
         let message = format!("older code may write what {what} no longer allows");
         self.report(&rules::UNIQUE_ADDED, step, message, "let the code keep to it a release before");
     }
 
-    fn blocks_writes(&mut self, step: &Step<'_>, model: &str) {
+    pub(super) fn blocks_writes(&mut self, step: &Step<'_>, model: &str) {
         if self.range.database == Some(Vendor::Sqlite) {
             return;
         }
@@ -392,7 +309,7 @@ impl Checker<'_> {
         );
     }
 
-    fn rewrites(&mut self, step: &Step<'_>, why: &str) {
+    pub(super) fn rewrites(&mut self, step: &Step<'_>, why: &str) {
         if self.range.database == Some(Vendor::Sqlite) {
             return;
         }
@@ -406,14 +323,14 @@ impl Checker<'_> {
     }
 
     /// Going back fails with some rows, not with every one.
-    fn fails_with(&mut self, step: &Step<'_>, message: String, hint: &str) {
+    pub(super) fn fails_with(&mut self, step: &Step<'_>, message: String, hint: &str) {
         self.report(&rules::REVERSE_FAILS, step, message, hint);
         if let Some(Finding { level, .. }) = self.found.last_mut() {
             *level = Level::Warning;
         }
     }
 
-    fn report(&mut self, rule: &'static Rule, step: &Step<'_>, message: String, hint: &str) {
+    pub(super) fn report(&mut self, rule: &'static Rule, step: &Step<'_>, message: String, hint: &str) {
         self.add(rule, step.id, step.operation.span.clone(), message, hint);
     }
 }

@@ -11,7 +11,7 @@ use super::{Context, count};
 use crate::args::{CheckArguments, FailOn, Format};
 use crate::console::Level as Importance;
 use crate::error::CliError;
-use crate::findings::{self, Report, statistics};
+use crate::findings::{self, Report, statistics, statistics_document};
 use crate::{DoorKind, ExitCode};
 
 pub(crate) fn run(context: &mut Context<'_>, arguments: &CheckArguments) -> Result<i32, CliError> {
@@ -62,10 +62,7 @@ fn ask_django(context: &mut Context<'_>, head: &mut Revision<'_>) {
         return;
     }
     let choice = context.database_choice();
-    let known = context.door.connect(&choice).ok().and_then(|session| {
-        let mut runner = session.runner?;
-        runner.capsules(&unknown).ok()
-    });
+    let known = context.door.loader(&choice).and_then(|mut runner| runner.capsules(&unknown).ok());
     match known {
         Some(known) => head.complete(&known),
         None => context.say(
@@ -83,16 +80,20 @@ fn show(
     checked: Checked,
 ) -> Result<bool, CliError> {
     let Compared { ends, base, head, config } = compared;
-    let texts = |place: &Place| {
-        let release = if place.is_older { base } else { head };
-        let id = release.files.iter().find(|(_, file)| file.path == place.path).map(|(id, _)| id)?;
-        release.read.get(id).map(|read| read.text.clone())
-    };
+    let mut by_path: BTreeMap<(bool, &str), &str> = BTreeMap::new();
+    for (is_older, release) in [(true, base), (false, head)] {
+        for (id, read) in &release.read {
+            if let Some(file) = release.files.get(id) {
+                by_path.insert((is_older, file.path.as_str()), &read.text);
+            }
+        }
+    }
+    let texts = |place: &Place| by_path.get(&(place.is_older, place.path.as_str())).copied();
     let mut suppressions: BTreeMap<String, Suppressions> = BTreeMap::new();
     let mut is_suppressed = |finding: &Finding| {
         let comments = suppressions
             .entry(finding.place.path.clone())
-            .or_insert_with(|| texts(&finding.place).map(|text| Suppressions::of(&text)).unwrap_or_default());
+            .or_insert_with(|| texts(&finding.place).map(Suppressions::of).unwrap_or_default());
         !finding.place.is_older && comments.has(finding)
     };
     let judged: Vec<Finding> =
@@ -110,7 +111,11 @@ fn show(
         undo: &undo,
     };
     if arguments.statistics {
-        context.out(&statistics(&report))?;
+        if context.is_json() {
+            context.out_json(&statistics_document(&report))?;
+        } else {
+            context.out(&statistics(&report))?;
+        }
     } else {
         let is_coloured =
             context.console.is_terminal() && !context.environment.variables.contains_key("NO_COLOR");

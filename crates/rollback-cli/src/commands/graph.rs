@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use rollback_check::release::in_order;
 use rollback_core::MigrationId;
 use rollback_core::graph::Graph;
 use rollback_engine::revisions;
@@ -38,8 +39,8 @@ pub(crate) fn run(context: &mut Context<'_>, arguments: &GraphArguments) -> Resu
         return Ok(ExitCode::Done);
     }
     let facts = release.facts();
-    let (graph, _) = release.graph(&facts);
-    let drawn = drawn(&graph, &is_wanted);
+    let (graph, _) = release.graph(&facts, &BTreeSet::new());
+    let drawn = drawn(&graph, &in_order(&graph, &facts), &is_wanted);
     let text = match context.common.format {
         Format::Svg => drawing::svg(&drawn),
         Format::Mermaid => drawing::mermaid(&drawn),
@@ -51,18 +52,17 @@ pub(crate) fn run(context: &mut Context<'_>, arguments: &GraphArguments) -> Resu
 }
 
 /// What is drawn: the wanted migrations, and those that they stand on.
-fn drawn(graph: &Graph, is_wanted: &dyn Fn(&MigrationId) -> bool) -> drawing::Drawn {
+fn drawn(graph: &Graph, order: &[MigrationId], is_wanted: &dyn Fn(&MigrationId) -> bool) -> drawing::Drawn {
     let mut drawn = drawing::Drawn::default();
-    let order: Vec<&MigrationId> = graph.full_plan();
-    let wanted: BTreeSet<&MigrationId> = order.iter().copied().filter(|id| is_wanted(id)).collect();
-    for id in order.iter().filter(|id| wanted.contains(*id)) {
+    let wanted: BTreeSet<&MigrationId> = order.iter().filter(|id| is_wanted(id)).collect();
+    for id in order.iter().filter(|id| wanted.contains(id)) {
         for parent in graph.parents(id) {
             if !wanted.contains(parent) && !drawn.outside.contains(parent) {
                 drawn.outside.push(parent.clone());
             }
-            drawn.edges.push((parent.clone(), (*id).clone()));
+            drawn.edges.push((parent.clone(), id.clone()));
         }
-        drawn.nodes.push((*id).clone());
+        drawn.nodes.push(id.clone());
     }
     drawn
 }

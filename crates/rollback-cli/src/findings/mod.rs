@@ -18,7 +18,7 @@ mod text;
 use rollback_check::{Finding, Level, Place};
 
 use place::Span;
-pub use statistics::statistics;
+pub use statistics::{statistics, statistics_document};
 
 /// What a check has found, ready to be shown.
 pub struct Report<'a> {
@@ -29,7 +29,7 @@ pub struct Report<'a> {
     /// What was found, in the order in which it is shown.
     pub findings: &'a [Finding],
     /// The text of a place's file; `None` where it cannot be had.
-    pub texts: &'a dyn Fn(&Place) -> Option<String>,
+    pub texts: &'a dyn Fn(&Place) -> Option<&'a str>,
     /// How many findings a comment in the source suppresses.
     pub suppressed: usize,
     /// How many migrations are new in the range.
@@ -69,14 +69,14 @@ pub fn render(report: &Report<'_>, format: Format, is_coloured: bool) -> String 
 
 impl Report<'_> {
     /// The text of a place's file; `None` where it cannot be had, or where the whole file is meant.
-    fn source(&self, place: &Place) -> Option<String> {
+    fn source(&self, place: &Place) -> Option<&str> {
         let is_whole_file = place.range == (0..0);
         if is_whole_file { None } else { (self.texts)(place) }
     }
 
     /// Lines and columns of a place; `None` where [`Self::source`] has none.
     fn span(&self, place: &Place) -> Option<Span> {
-        self.source(place).map(|text| Span::new(&text, &place.range))
+        self.source(place).map(|text| Span::new(text, &place.range))
     }
 
     fn number_of(&self, level: Level) -> usize {
@@ -177,7 +177,7 @@ mod tests {
             let mut found = finding(start..end);
             (found.message, found.hint) = (message, hint);
             found.place.path = "a b/ü|`.py".to_owned();
-            let texts = |_: &Place| Some(text.clone());
+            let texts = |_: &Place| Some(text.as_str());
             let undo = undo();
             let findings = [found.clone(), found];
             let report = Report {

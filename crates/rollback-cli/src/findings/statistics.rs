@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use rollback_check::{Finding, Level, Rule};
+use serde_json::{Value, json};
 
 use super::Report;
+use crate::document::document;
 use crate::table;
 
 /// A table of the rules that have found something, the most frequent first.
@@ -16,6 +18,16 @@ pub fn statistics(report: &Report<'_>) -> String {
         vec![number.to_string(), rule.code.to_owned(), rule.name.to_owned(), level.as_str().to_owned()]
     });
     table::render(&["COUNT", "CODE", "NAME", "LEVEL"], rows)
+}
+
+/// The same as a document.
+pub fn statistics_document(report: &Report<'_>) -> Value {
+    let count = |Count { number, rule, level }| json!({ "code": rule.code, "name": rule.name, "level": level.as_str(), "count": number });
+    document(json!({
+        "base": report.base, "head": report.head, "migrations": report.migrations,
+        "suppressed": report.suppressed,
+        "statistics": counts(report.findings).into_iter().map(count).collect::<Vec<_>>(),
+    }))
 }
 
 struct Count {

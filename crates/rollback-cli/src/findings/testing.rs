@@ -89,7 +89,7 @@ impl Prepared<'_> {
             base: "v1.2 (03ec91e)".to_owned(),
             head: "HEAD (1234567)".to_owned(),
             findings: self.findings,
-            texts: &|_| Some(self.text.to_owned()),
+            texts: &|_| Some(self.text),
             suppressed: 0,
             migrations: 4,
             undo: &undo(),

@@ -30,7 +30,7 @@ fn undo(migrations: &[String]) -> String {
 fn group(report: &Report<'_>, finding: &Finding) -> Group<'static> {
     let title = level(finding.level).primary_title(safe(&finding.message)).id(finding.rule.code);
     let mut group = match report.source(&finding.place) {
-        Some(text) => title.element(excerpt(&text, &finding.place)),
+        Some(text) => title.element(excerpt(text, &finding.place)),
         None => title.element(Origin::path(safe(&finding.place.path))),
     };
     if finding.place.is_older {

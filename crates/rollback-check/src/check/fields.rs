@@ -1,0 +1,205 @@
+//! What new, removed, changed and renamed fields mean.
+
+use rollback_source::facts::{DatabaseDefault, Field};
+
+use super::operations::Step;
+use super::{Checker, Vendor};
+use crate::columns::{self, Change};
+use crate::rules;
+use crate::state::{Known, column};
+
+impl Checker<'_> {
+    pub(super) fn field_added(&mut self, step: &Step<'_>, model: &str, name: &str, field: &Field) {
+        if !step.is_older_table(model) {
+            return;
+        }
+        if field.is_generated() {
+            self.rewrites(step, &format!("{model}.{name} is computed for each row"));
+            return;
+        }
+        if field.is_many_to_many() && !field.has_own_table() {
+            return;
+        }
+        let what = if field.is_many_to_many() { "the table" } else { "the column" };
+        let message = format!("going back drops {what} of {model}.{name} with all that was written into it");
+        self.report(&rules::LOSES_DATA, step, message, "export what must not be lost before a rollback");
+        if !field.is_many_to_many() {
+            self.column_added(step, model, name, field);
+        }
+    }
+
+    fn column_added(&mut self, step: &Step<'_>, model: &str, name: &str, field: &Field) {
+        if field.null == Some(false) && field.db_default == DatabaseDefault::Missing {
+            let message = format!(
+                "older code cannot insert into {model} once {name} is there: it takes no NULL, and the database has no default for it"
+            );
+            self.report(
+                &rules::NOT_NULL,
+                step,
+                message,
+                "give it `db_default`, or let it be NULL for one release",
+            );
+        }
+        if field.db_default == DatabaseDefault::Expression {
+            self.rewrites(step, &format!("the default of {model}.{name} may be another for each row"));
+        }
+        if field.unique == Some(true) && field.db_default == DatabaseDefault::Constant {
+            self.unique_added(step, &format!("{model}.{name}, which has the same default for every row,"));
+        }
+        if field.unique == Some(true) || field.db_index == Some(true) {
+            self.blocks_writes(step, model);
+        }
+    }
+
+    pub(super) fn field_removed(&mut self, step: &Step<'_>, model: &str, name: &str) {
+        let known = step.field(model, name);
+        let field = known.map(|known| &known.field);
+        let is_virtual = field.is_some_and(|field| field.is_many_to_many() && !field.has_own_table());
+        if !step.is_older_table(model) || known.is_some_and(|known| known.is_new) || is_virtual {
+            return;
+        }
+        let is_many = field.is_some_and(Field::is_many_to_many);
+        let what = if is_many { "table" } else { "column" };
+        let message = format!("older code still reads the {what} of {model}.{name}");
+        let hint = "remove the field from the state first, and the column in the next release";
+        self.report(&rules::REMOVED_COLUMN, step, message, hint);
+        if field.is_some_and(Field::is_generated) {
+            return;
+        }
+        let message = format!("going back brings an empty {what} for {model}.{name}, not what was in it");
+        self.report(
+            &rules::CANNOT_RESTORE,
+            step,
+            message,
+            "remove it a release later, when nobody needs it back",
+        );
+        if field.and_then(columns::fills_rows) == Some(false) {
+            let message = format!(
+                "going back fails once {model} has a row: {model}.{name} takes no NULL and has no default"
+            );
+            self.report(
+                &rules::REVERSE_FAILS,
+                step,
+                message,
+                "give the field a default before it is removed",
+            );
+        } else if field.is_some_and(|field| field.unique == Some(true) && field.null == Some(false)) {
+            let message = format!(
+                "going back fails once {model} has two rows: both get the same {name}, which is unique"
+            );
+            self.fails_with(step, message, "take `unique` away before the field is removed");
+        }
+    }
+
+    pub(super) fn field_altered(&mut self, step: &Step<'_>, model: &str, name: &str, new: &Field) {
+        let Some(known) = step.field(model, name) else { return };
+        let old = &known.field;
+        if !step.is_older_table(model) || known.is_new {
+            return;
+        }
+        if old.is_many_to_many() || new.is_many_to_many() {
+            if old.table != new.table && old.is_many_to_many() && new.is_many_to_many() {
+                let table =
+                    |field: &Field| field.table.clone().unwrap_or_else(|| "Django's own name".to_owned());
+                self.renamed(step, &format!("the table of {model}.{name}"), &table(new));
+            }
+            return;
+        }
+        self.column_renamed(step, model, known, name, &column(new, name));
+        self.type_changed(step, model, name, (old, new));
+        self.null_changed(step, &format!("{model}.{name}"), old, new);
+        self.unique_changed(step, model, name, (old, new));
+    }
+
+    fn null_changed(&mut self, step: &Step<'_>, field: &str, old: &Field, new: &Field) {
+        let loses_default =
+            old.db_default != DatabaseDefault::Missing && new.db_default == DatabaseDefault::Missing;
+        match (old.null, new.null) {
+            (Some(true), Some(false)) => {
+                let message = format!("older code may still write NULL into {field}");
+                self.report(&rules::NOT_NULL, step, message, "let the code write a value a release before");
+            }
+            (_, Some(false)) if loses_default => {
+                let message = format!("older code leaves {field} to its default in the database, which goes");
+                self.report(&rules::NOT_NULL, step, message, "let the code write a value a release before");
+            }
+            // Django fills NULLs from a real default only.
+            (Some(false), Some(true))
+                if old.default == Some(false) && old.db_default == DatabaseDefault::Missing =>
+            {
+                let message = format!("going back fails once {field} has a NULL");
+                self.fails_with(step, message, "fill such rows before a rollback");
+            }
+            _ => {}
+        }
+    }
+
+    fn unique_changed(&mut self, step: &Step<'_>, model: &str, name: &str, (old, new): (&Field, &Field)) {
+        match (old.unique, new.unique) {
+            (Some(false), Some(true)) => {
+                self.unique_added(step, &format!("{model}.{name}"));
+                self.blocks_writes(step, model);
+            }
+            (Some(true), Some(false)) => {
+                let message = format!("going back fails once two rows have the same {model}.{name}");
+                self.fails_with(step, message, "remove such rows before a rollback");
+                if new.db_index == Some(true) {
+                    self.blocks_writes(step, model);
+                }
+            }
+            _ if old.db_index == Some(false) && new.db_index == Some(true) => self.blocks_writes(step, model),
+            _ => {}
+        }
+    }
+
+    /// What the new type takes less of than the old one, and the old one less of than the new one.
+    fn type_changed(&mut self, step: &Step<'_>, model: &str, name: &str, (old, new): (&Field, &Field)) {
+        let field = format!("{model}.{name}");
+        // SQLite enforces no lengths and no types, but whether a number is negative.
+        let is_enforced = |change: &Change| {
+            self.range.database != Some(Vendor::Sqlite) || change.how == columns::NO_NEGATIVE
+        };
+        let forward = columns::narrowed(old, new).filter(is_enforced);
+        let back = columns::narrowed(new, old).filter(is_enforced);
+        if let Some(Change { how, .. }) = forward {
+            let message = format!("{field} takes {how}: older code may write more");
+            self.report(&rules::NARROWED, step, message, "let the code write less a release before");
+        }
+        match back {
+            Some(Change { how, is_cut: true }) => {
+                let message = format!("going back cuts off or rounds what does not fit into {field}: {how}");
+                self.report(&rules::LOSES_DATA, step, message, "look at such values before a rollback");
+            }
+            Some(Change { how, is_cut: false }) => {
+                let message = format!(
+                    "going back fails once {field} has a value that the older column does not take: {how}"
+                );
+                self.fails_with(step, message, "change such values before a rollback");
+            }
+            None => {}
+        }
+        if columns::is_rewritten(old, new) {
+            self.rewrites(step, &format!("the type of {field} changes"));
+        }
+    }
+
+    pub(super) fn field_renamed(&mut self, step: &Step<'_>, model: &str, old: &str, new: &str) {
+        let Some(known) = step.field(model, old) else { return };
+        if !step.is_older_table(model) || known.is_new {
+            return;
+        }
+        if !known.field.is_many_to_many() {
+            self.column_renamed(step, model, known, old, &known.column_as(new));
+        } else if known.field.has_own_table() && known.field.table.is_none() {
+            self.renamed(step, &format!("the table of {model}.{old}"), &format!("that of {model}.{new}"));
+        }
+    }
+
+    fn column_renamed(&mut self, step: &Step<'_>, model: &str, known: &Known, name: &str, after: &str) {
+        let before = known.column_as(name);
+        let older = known.older_column.as_ref().unwrap_or(&before);
+        if before != after {
+            self.renamed_from(step, &format!("the column {older} of {model}"), after, older == after);
+        }
+    }
+}

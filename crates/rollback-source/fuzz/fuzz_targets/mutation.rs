@@ -1,0 +1,148 @@
+//! Changes that a text in Python may outlive: words of the language are moved, and not only bytes.
+
+use libfuzzer_sys::fuzzer_mutate;
+
+/// What may stand around other words, again and again.
+const AROUND: &[(&[u8], &[u8])] = &[
+    (b"(", b")"),
+    (b"[", b"]"),
+    (b"{", b"}"),
+    (b"f(", b")"),
+    (b"f\"{", b"}\""),
+    (b"not ", b""),
+    (b"-", b""),
+    (b"lambda: ", b""),
+    (b"1 if 1 else ", b""),
+    (b"", b".a"),
+    (b"", b"[0]"),
+    (b"", b"()"),
+    (b"", b" + 1"),
+    (b"", b" ** 2"),
+    (b"[", b" for a in b]"),
+];
+
+/// What may be put between other words.
+const WORDS: &[&[u8]] = &[
+    b"*",
+    b"**",
+    b"=",
+    b":=",
+    b"@",
+    b"\n    ",
+    b"\n",
+    b"\\\n",
+    b"\t",
+    b"#",
+    b"\"\"\"",
+    b"'",
+    b"rb\"",
+    b"\xef\xbb\xbf",
+    b"if ",
+    b"else:",
+    b"for a in ",
+    b"while True:",
+    b"try:",
+    b"except* E:",
+    b"with a as b:",
+    b"match a:\n case ",
+    b"class Migration(",
+    b"def f(",
+    b"return ",
+    b"global ",
+    b"del ",
+    b"import ",
+    b"from . import ",
+    b"async ",
+    b"await ",
+    b"yield ",
+    b"type X = ",
+    b"operations += ",
+    b"dependencies = ",
+    b"migrations.",
+    b"getattr(",
+    b"settings.",
+    b"AUTH_USER_MODEL",
+    b".append(",
+    b".extend(",
+    b"range(",
+    b"1_000_000_000_000_000_000_000",
+    b"1e999",
+    b"\0",
+    b"from shop.a import *\n",
+    b"from shop.b import Migration\n",
+];
+
+/// How often something is repeated, at most: more than the deepest nesting that is read.
+const OFTEN: usize = 600;
+
+/// Changes the input in place; returns its new size.
+pub(crate) fn mutate(data: &mut [u8], size: usize, max_size: usize, seed: u32) -> usize {
+    let mut random = Random(u64::from(seed) << 1 | 1);
+    if random.below(3) == 0 {
+        return fuzzer_mutate(data, size, max_size);
+    }
+    let changed = changed(&data[..size], &mut random);
+    let size = changed.len().min(max_size);
+    data[..size].copy_from_slice(&changed[..size]);
+    size
+}
+
+fn changed(text: &[u8], random: &mut Random) -> Vec<u8> {
+    let words = words(text);
+    let (start, end) = run(words.len(), random);
+    let (before, middle, after) =
+        (words[..start].concat(), words[start..end].concat(), words[end..].concat());
+    let parts: Vec<Vec<u8>> = match random.below(8) {
+        0 => vec![before, after],
+        1 => vec![before],
+        2 => vec![before, middle.clone(), after, middle],
+        3 => vec![after, middle, before],
+        4 => vec![before, middle.repeat(1 + random.below(OFTEN)), after],
+        5 => {
+            let (left, right) = AROUND[random.below(AROUND.len())];
+            let times = 1 + random.below(OFTEN);
+            vec![before, left.repeat(times), middle, right.repeat(times), after]
+        }
+        6 => vec![before, blocks(&middle, 1 + random.below(OFTEN / 5)), after],
+        _ => vec![before, WORDS[random.below(WORDS.len())].to_vec(), middle, after],
+    };
+    parts.concat()
+}
+
+/// Names, numbers, white space and single signs, each as a piece.
+fn words(text: &[u8]) -> Vec<&[u8]> {
+    let kind = |byte: &u8| match byte {
+        b'_' => 1,
+        byte if byte.is_ascii_alphanumeric() => 1,
+        b' ' => 2,
+        _ => 0,
+    };
+    text.chunk_by(|one, other| kind(one) == kind(other) && kind(one) != 0).collect()
+}
+
+/// Some of so many words, most often a few.
+fn run(number: usize, random: &mut Random) -> (usize, usize) {
+    let start = random.below(number + 1);
+    let most = if random.below(4) == 0 { number } else { 12 };
+    (start, number.min(start + random.below(most + 1)))
+}
+
+/// Lines inside of blocks inside of blocks.
+fn blocks(lines: &[u8], depth: usize) -> Vec<u8> {
+    let heads = (0..depth).flat_map(|level| [b"\n".to_vec(), b" ".repeat(level), b"if a:".to_vec()]);
+    let body = lines.split(|byte| *byte == b'\n');
+    let body = body.flat_map(|line| [b"\n".to_vec(), b" ".repeat(depth), line.to_vec()]);
+    heads.chain(body).collect::<Vec<_>>().concat()
+}
+
+/// Numbers that a seed decides.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 >> 16).unwrap_or_default() % limit.max(1)
+    }
+}
