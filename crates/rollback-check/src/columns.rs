@@ -18,6 +18,8 @@ const TEXTS: &[&str] =
 pub(crate) struct Change {
     /// In words.
     pub(crate) how: String,
+    /// Whether a write of too much is refused, and not rounded.
+    pub(crate) is_refused: bool,
     /// Whether PostgreSQL cuts off or rounds what is too much, and does not refuse it: Django casts the values where the
     /// kind of field changes.
     pub(crate) is_cut: bool,
@@ -28,7 +30,7 @@ pub(crate) const NO_NEGATIVE: &str = "no negative numbers";
 
 /// What the new column takes less of than the old one; none where nothing is known to be.
 pub(crate) fn narrowed(old: &Field, new: &Field) -> Option<Change> {
-    let refused = |how: String| Some(Change { how, is_cut: false });
+    let refused = |how: String| Some(Change { how, is_refused: true, is_cut: false });
     let is_positive = |field: &Field| field.class.starts_with("Positive");
     if size(old).is_some() && is_positive(new) && !is_positive(old) {
         return refused(NO_NEGATIVE.to_owned());
@@ -44,10 +46,13 @@ pub(crate) fn narrowed(old: &Field, new: &Field) -> Option<Change> {
         return fewer_digits(old, new);
     }
     match (text(old), text(new)) {
-        (Some(Length::Any), Some(Length::Most(new))) => {
-            Some(Change { how: format!("{new} characters instead of any number"), is_cut: true })
-        }
+        (Some(Length::Any), Some(Length::Most(new))) => Some(Change {
+            how: format!("{new} characters instead of any number"),
+            is_refused: true,
+            is_cut: true,
+        }),
         (Some(Length::Most(most)), Some(Length::Most(fewer))) if fewer < most => Some(Change {
+            is_refused: true,
             how: format!("{fewer} characters instead of {most}"),
             is_cut: old.class != new.class,
         }),
@@ -59,9 +64,9 @@ pub(crate) fn narrowed(old: &Field, new: &Field) -> Option<Change> {
 fn fewer_digits((old, old_places): (i64, i64), (new, new_places): (i64, i64)) -> Option<Change> {
     let how = || format!("{new} digits, {new_places} of them decimal, instead of {old} and {old_places}");
     if new - new_places < old - old_places {
-        return Some(Change { how: how(), is_cut: false });
+        return Some(Change { how: how(), is_refused: true, is_cut: false });
     }
-    (new_places < old_places).then(|| Change { how: how(), is_cut: true })
+    (new_places < old_places).then(|| Change { how: how(), is_refused: false, is_cut: true })
 }
 
 /// From one kind of column to another: text does not fit everywhere, and some values lose a part of themselves.
@@ -80,7 +85,11 @@ fn other_kind(old: &Field, new: &Field) -> Option<Change> {
     }
     let is_cut = CUT.contains(&(from, to));
     let is_refused = from == "text" || from == "jsonb";
-    (is_cut || is_refused && to != "text").then(|| Change { how: format!("{to} instead of {from}"), is_cut })
+    (is_cut || is_refused && to != "text").then(|| Change {
+        how: format!("{to} instead of {from}"),
+        is_refused: !is_cut,
+        is_cut,
+    })
 }
 
 /// Whether PostgreSQL writes the whole table anew for the change. None needs it between texts, or from `varchar(10)` to

@@ -109,6 +109,11 @@ impl Config {
         Ok(())
     }
 
+    /// The same without what is excluded: every file counts.
+    pub fn with_all_files(&self) -> Self {
+        Self { exclude: Vec::new(), ..self.clone() }
+    }
+
     /// Whether the project does not want to hear of a file.
     pub fn is_excluded(&self, path: &str) -> bool {
         self.exclude.iter().any(|glob| glob.is_match(path))
@@ -152,12 +157,13 @@ fn all_known(codes: Vec<String>) -> Result<Vec<String>, ConfigError> {
 }
 
 fn known(code: String) -> Result<String, ConfigError> {
-    let is_code = code.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("rb"));
-    let code = if is_code || code.eq_ignore_ascii_case("all") { code.to_uppercase() } else { code };
-    if !code.is_empty() && (code == "ALL" || RULES.iter().any(|rule| is_meant(rule, &code))) {
-        return Ok(code);
+    let upper = code.to_uppercase();
+    let is_code = |code: &str| code == "ALL" || RULES.iter().any(|rule| rule.code.starts_with(code));
+    match (!code.is_empty() && is_code(&upper), RULES.iter().any(|rule| rule.name == code)) {
+        (true, _) => Ok(upper),
+        (_, true) => Ok(code),
+        _ => Err(ConfigError { message: format!("there is no rule {code:?}") }),
     }
-    Err(ConfigError { message: format!("there is no rule {code:?}") })
 }
 
 fn glob(path: &str) -> Result<GlobMatcher, ConfigError> {

@@ -256,9 +256,12 @@ fn complete(source: &mut MigrationSource, capsule: &NewCapsule) {
         };
         source.operations = capsule.operations.iter().map(operation).collect();
     }
-    // What an operation does is still not known where only its name is: the note about it stays.
+    // What an operation does is still not known where only its name is: the note about it stays, but where there is
+    // nothing more to know.
+    let is_told =
+        source.operations.iter().all(|operation| matches!(operation.class.as_str(), "RunPython" | "RunSQL"));
     source.unknown.retain_mut(|unknown| {
-        let is_about_operations = matches!(unknown.what, What::Operations | What::Migration);
+        let is_about_operations = !is_told && matches!(unknown.what, What::Operations | What::Migration);
         if is_about_operations {
             unknown.what = What::Argument;
         }
@@ -358,10 +361,7 @@ impl<'f> Reader<'f> {
 
     fn text(&self, index: usize) -> Option<String> {
         match self.reader.borrow_mut().read(index) {
-            Ok(bytes) => Some(
-                String::from_utf8(bytes)
-                    .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()),
-            ),
+            Ok(bytes) => Some(rollback_source::decode(bytes)),
             Err(error) => {
                 self.failed.borrow_mut().get_or_insert(error);
                 None
@@ -446,9 +446,10 @@ fn settings_folder(paths: &[String], read: &dyn Fn(usize) -> Option<String>) -> 
     let root = path.rsplit_once('/').map_or("", |(folder, _)| folder);
     let below = module.rsplit_once('/').map_or("", |(folder, _)| folder);
     let folder = [root, below].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/");
-    let inside = format!("{folder}/");
-    // A name that the repository does not have says nothing.
-    (folder.is_empty() || paths.iter().any(|path| path.starts_with(&inside))).then_some(folder)
+    let base = [root, &module].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/");
+    // A module that the repository does not have says nothing.
+    let is_there = |path: &String| *path == format!("{base}.py") || *path == format!("{base}/__init__.py");
+    paths.iter().any(is_there).then_some(folder)
 }
 
 /// Whether a file looks like a settings module.

@@ -112,6 +112,7 @@ impl Checker<'_> {
     }
 
     fn null_changed(&mut self, step: &Step<'_>, field: &str, old: &Field, new: &Field) {
+        let is_sqlite = self.range.database == Some(Vendor::Sqlite);
         let loses_default =
             old.db_default != DatabaseDefault::Missing && new.db_default == DatabaseDefault::Missing;
         match (old.null, new.null) {
@@ -119,13 +120,16 @@ impl Checker<'_> {
                 let message = format!("older code may still write NULL into {field}");
                 self.report(&rules::NOT_NULL, step, message, "let the code write a value a release before");
             }
-            (_, Some(false)) if loses_default => {
+            // Only PostgreSQL's INSERT names the default.
+            (_, Some(false)) if loses_default && !is_sqlite => {
                 let message = format!("older code leaves {field} to its default in the database, which goes");
                 self.report(&rules::NOT_NULL, step, message, "let the code write a value a release before");
             }
-            // Django fills NULLs from a real default only.
+            // On PostgreSQL Django fills NULLs from a real default only.
             (Some(false), Some(true))
-                if old.default == Some(false) && old.db_default == DatabaseDefault::Missing =>
+                if old.default == Some(false)
+                    && old.db_default == DatabaseDefault::Missing
+                    && (!is_sqlite || columns::fills_rows(old) == Some(false)) =>
             {
                 let message = format!("going back fails once {field} has a NULL");
                 self.fails_with(step, message, "fill such rows before a rollback");
@@ -157,20 +161,21 @@ impl Checker<'_> {
         let field = format!("{model}.{name}");
         // SQLite enforces no lengths and no types, but whether a number is negative.
         let is_enforced = |change: &Change| {
-            self.range.database != Some(Vendor::Sqlite) || change.how == columns::NO_NEGATIVE
+            let is_checked = change.how == columns::NO_NEGATIVE || change.how.starts_with("jsonb");
+            self.range.database != Some(Vendor::Sqlite) || is_checked
         };
         let forward = columns::narrowed(old, new).filter(is_enforced);
         let back = columns::narrowed(new, old).filter(is_enforced);
-        if let Some(Change { how, .. }) = forward {
+        if let Some(Change { how, is_refused: true, .. }) = forward {
             let message = format!("{field} takes {how}: older code may write more");
             self.report(&rules::NARROWED, step, message, "let the code write less a release before");
         }
         match back {
-            Some(Change { how, is_cut: true }) => {
+            Some(Change { how, is_cut: true, .. }) => {
                 let message = format!("going back cuts off or rounds what does not fit into {field}: {how}");
                 self.report(&rules::LOSES_DATA, step, message, "look at such values before a rollback");
             }
-            Some(Change { how, is_cut: false }) => {
+            Some(Change { how, is_cut: false, .. }) => {
                 let message = format!(
                     "going back fails once {field} has a value that the older column does not take: {how}"
                 );

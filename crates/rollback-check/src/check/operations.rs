@@ -262,7 +262,12 @@ impl Checker<'_> {
     /// What has been renamed since the older release: once more, or back.
     pub(super) fn renamed_from(&mut self, step: &Step<'_>, what: &str, after: &str, is_back: bool) {
         let mark = format!("{what}, which");
-        self.found.retain(|finding| finding.rule != &rules::RENAMED || !finding.message.contains(&mark));
+        let is_about_it = |finding: &Finding| {
+            finding.rule == &rules::RENAMED
+                && finding.migration.app == step.app()
+                && finding.message.contains(&mark)
+        };
+        self.found.retain(|finding| !is_about_it(finding));
         if !is_back {
             self.renamed(step, what, after);
         }

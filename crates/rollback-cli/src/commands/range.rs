@@ -166,7 +166,7 @@ fn newest_tag(store: &dyn Repository, work_tree: &End) -> Result<End, CliError> 
 }
 
 fn has_other_migrations(one: &End, other: &End) -> Result<bool, CliError> {
-    let config = revisions::config(other.files.as_ref()).map_err(|error| unread(&error))?;
+    let config = revisions::config(other.files.as_ref()).map_err(|error| unread(&error))?.with_all_files();
     let (one, other) = (open(one, &config)?, open(other, &config)?);
     Ok(one.release().files != other.release().files)
 }

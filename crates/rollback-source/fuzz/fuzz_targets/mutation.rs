@@ -89,22 +89,26 @@ pub(crate) fn mutate(data: &mut [u8], size: usize, max_size: usize, seed: u32) -
 
 fn changed(text: &[u8], random: &mut Random) -> Vec<u8> {
     let words = words(text);
-    let (start, end) = run(words.len(), random);
+    let kind = KINDS[random.below(KINDS.len())];
+    let (start, end) = kind(&words, random);
     let (before, middle, after) =
         (words[..start].concat(), words[start..end].concat(), words[end..].concat());
-    let parts: Vec<Vec<u8>> = match random.below(8) {
+    let parts: Vec<Vec<u8>> = match random.below(10) {
         0 => vec![before, after],
         1 => vec![before],
-        2 => vec![before, middle.clone(), after, middle],
-        3 => vec![after, middle, before],
-        4 => vec![before, middle.repeat(1 + random.below(OFTEN)), after],
-        5 => {
+        2 => vec![after, middle, before],
+        3 => vec![before, middle.repeat(random.often(OFTEN)), after],
+        4 => {
             let (left, right) = AROUND[random.below(AROUND.len())];
-            let times = 1 + random.below(OFTEN);
+            let times = random.often(OFTEN);
             vec![before, left.repeat(times), middle, right.repeat(times), after]
         }
-        6 => vec![before, blocks(&middle, 1 + random.below(OFTEN / 5)), after],
-        _ => vec![before, WORDS[random.below(WORDS.len())].to_vec(), middle, after],
+        5 => vec![before, blocks(&middle, random.often(OFTEN / 5)), after],
+        6 => vec![before, WORDS[random.below(WORDS.len())].to_vec(), middle, after],
+        _ => {
+            let (start, end) = kind(&words, random);
+            vec![before, words[start..end].concat(), after]
+        }
     };
     parts.concat()
 }
@@ -120,11 +124,38 @@ fn words(text: &[u8]) -> Vec<&[u8]> {
     text.chunk_by(|one, other| kind(one) == kind(other) && kind(one) != 0).collect()
 }
 
-/// Some of so many words, most often a few.
-fn run(number: usize, random: &mut Random) -> (usize, usize) {
-    let start = random.below(number + 1);
-    let most = if random.below(4) == 0 { number } else { 12 };
-    (start, number.min(start + random.below(most + 1)))
+/// Which words are changed together: from the first to the one after the last.
+type Kind = fn(&[&[u8]], &mut Random) -> (usize, usize);
+
+/// Where whole lines and brackets are put in the place of others, the text is still Python most of the time.
+const KINDS: &[Kind] = &[few, lines, brackets, brackets];
+
+fn few(words: &[&[u8]], random: &mut Random) -> (usize, usize) {
+    let start = random.below(words.len() + 1);
+    (start, words.len().min(start + random.below(12)))
+}
+
+fn lines(words: &[&[u8]], random: &mut Random) -> (usize, usize) {
+    let ends: Vec<usize> = (0..words.len()).filter(|index| words[*index] == b"\n").collect();
+    let line = random.below(ends.len());
+    let start = line.checked_sub(1).map_or(0, |before| ends[before] + 1);
+    let last = ends.get(line + random.below(4)).or(ends.last());
+    (start, last.map_or(words.len(), |end| end + 1))
+}
+
+/// Brackets with what is in them, and the name before them.
+fn brackets(words: &[&[u8]], random: &mut Random) -> (usize, usize) {
+    let is_one_of = |index: &usize, signs: &[u8]| matches!(words[*index], [sign] if signs.contains(sign));
+    let open: Vec<usize> = (0..words.len()).filter(|index| is_one_of(index, b"([{")).collect();
+    let Some(start) = open.get(random.below(open.len())).copied() else { return few(words, random) };
+    let mut depth = 0;
+    let close = (start..words.len()).find(|index| {
+        depth += i32::from(is_one_of(index, b"([{")) - i32::from(is_one_of(index, b")]}"));
+        depth == 0
+    });
+    let is_name = |word: &[u8]| word == b"." || word[0].is_ascii_alphanumeric();
+    let name = words[..start].iter().rev().take_while(|word| is_name(word)).count();
+    (start - name, close.map_or(words.len(), |close| close + 1))
 }
 
 /// Lines inside of blocks inside of blocks.
@@ -144,5 +175,11 @@ impl Random {
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         usize::try_from(self.0 >> 16).unwrap_or_default() % limit.max(1)
+    }
+
+    /// From 1 to a limit, most often not far.
+    fn often(&mut self, limit: usize) -> usize {
+        let limit = if self.below(2) == 0 { 3 } else { limit };
+        1 + self.below(limit)
     }
 }

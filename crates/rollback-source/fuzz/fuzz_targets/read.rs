@@ -10,7 +10,7 @@ mod mutation;
 
 use std::thread;
 
-use libfuzzer_sys::{fuzz_mutator, fuzz_target};
+use libfuzzer_sys::{Corpus, fuzz_mutator, fuzz_target};
 use rollback_source::app::{app_configs, default_app_config, settings};
 use rollback_source::{Module, Modules, comments, decode, is_same_program, read};
 
@@ -23,17 +23,19 @@ fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
     mutation::mutate(data, size, max_size, seed)
 });
 
-fuzz_target!(|data: &[u8]| {
+fuzz_target!(|data: &[u8]| -> Corpus {
     let data = data.to_vec();
     let reader = thread::Builder::new().stack_size(STACK).spawn(move || read_all(&data));
-    reader.expect("the system has room for a thread").join().expect("a panic has ended the process");
+    let reader = reader.expect("the system has room for a thread");
+    reader.join().expect("a panic has ended the process")
 });
 
-fn read_all(data: &[u8]) {
+/// What is no Python is looked at, but not changed any further: soon nothing else would be left.
+fn read_all(data: &[u8]) -> Corpus {
     let mut modules: Vec<String> = data.split(|byte| *byte == 0).map(|text| decode(text.to_vec())).collect();
     let text = modules.remove(0);
     let others = Others(modules);
-    check_migration(&text, &others);
+    let is_python = check_migration(&text, &others);
     app_configs("shop.apps", false, &text, &others);
     app_configs("shop", true, &text, &others);
     default_app_config("shop", &text, &others);
@@ -43,12 +45,14 @@ fn read_all(data: &[u8]) {
     for other in &others.0 {
         is_same_program(&text, other, &["dependencies", "replaces"]);
     }
+    if is_python { Corpus::Keep } else { Corpus::Reject }
 }
 
-/// Places are places of the text, and what is found does not change from one time to the next.
-fn check_migration(text: &str, others: &Others) {
+/// Places are places of the text, and what is found does not change from one time to the next. Whether it is Python.
+fn check_migration(text: &str, others: &Others) -> bool {
     let found = read(MODULE, text, others);
     assert_eq!(found, read(MODULE, text, others), "reading twice");
+    let is_python = found.is_ok();
     let spans = match found {
         Err(error) => vec![error.span],
         Ok(source) => {
@@ -62,6 +66,7 @@ fn check_migration(text: &str, others: &Others) {
     for span in spans {
         assert!(text.get(span.clone()).is_some(), "{span:?} is no place of the text");
     }
+    is_python
 }
 
 /// The modules that an import may find.
