@@ -433,7 +433,7 @@ LABELS: dict[str, tuple[dict[str, str], list[str]]] = {
     ),
     "settings": (
         {
-            "config/settings.py": "MIGRATION_MODULES = {'blog': 'elsewhere.of_blog'}\n",
+            "settings_production.py": "MIGRATION_MODULES = {'blog': 'elsewhere.of_blog'}\n",
             "blog/migrations/0001.py": FIRST,
             "elsewhere/of_blog/0007.py": FIRST,
         },
@@ -467,7 +467,7 @@ def test_a_source_folder_that_is_no_package(tmp_path: Path) -> None:
 
 def test_migrations_that_are_switched_off(tmp_path: Path) -> None:
     project = repository(tmp_path / "project")
-    project.write({"config/settings.py": "MIGRATION_MODULES = {'blog': None}\n", "blog/migrations/0001.py": FIRST})
+    project.write({"settings_production.py": "MIGRATION_MODULES = {'blog': None}\n", "blog/migrations/0001.py": FIRST})
     assert project.native("graph").stdout == ""
 
 
@@ -478,7 +478,7 @@ def test_the_model_of_the_user(tmp_path: Path) -> None:
     project.write({"blog/migrations/0001.py": migration(ITEM, after=[after])})
     graph = {"blog.0001", "people.0001", "staff.0001"}
     assert set(project.native("graph").stdout.splitlines()) == graph
-    project.write({"config/settings.py": 'AUTH_USER_MODEL = "people.Person"\n'})
+    project.write({"settings_production.py": 'AUTH_USER_MODEL = "people.Person"\n'})
     assert "blog.0001 <- people.0001\n" in project.native("graph").stdout
     project.write({"pyproject.toml": '[tool.django-rollback.settings]\nAUTH_USER_MODEL = "staff.Person"\n'})
     assert "blog.0001 <- staff.0001\n" in project.native("graph").stdout

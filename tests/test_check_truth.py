@@ -602,13 +602,11 @@ CASES: dict[str, Case] = {
         **became("models.PositiveIntegerField()"),
         writes=["Item.objects.create(price=-1)"],
         rules="RB025",
-        bug_on=ON_SQLITE,
     ),
     "positive_to_integer": Case(
         **was("models.PositiveIntegerField()"),
         **became("models.IntegerField()"),
         **more("-1"),
-        bug_on=ON_SQLITE,
     ),
     "positive_to_positive_big": Case(
         **was("models.PositiveIntegerField()"), **became("models.PositiveBigIntegerField()"), **more("3000000000")

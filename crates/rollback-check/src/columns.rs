@@ -66,7 +66,7 @@ fn fewer_digits((old, old_places): (i64, i64), (new, new_places): (i64, i64)) ->
     if new - new_places < old - old_places {
         return Some(Change { how: how(), is_refused: true, is_cut: false });
     }
-    (new_places < old_places).then(|| Change { how: how(), is_refused: false, is_cut: true })
+    (new_places < old_places).then(|| Change { how: how(), is_refused: true, is_cut: true })
 }
 
 /// From one kind of column to another: text does not fit everywhere, and some values lose a part of themselves.

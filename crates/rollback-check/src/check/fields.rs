@@ -151,7 +151,9 @@ impl Checker<'_> {
                     self.blocks_writes(step, model);
                 }
             }
-            _ if old.db_index == Some(false) && new.db_index == Some(true) => self.blocks_writes(step, model),
+            (_, Some(false)) if old.db_index == Some(false) && new.db_index == Some(true) => {
+                self.blocks_writes(step, model)
+            }
             _ => {}
         }
     }
