@@ -143,7 +143,7 @@ impl<'a> Reader<'_, 'a, '_> {
                     (self.interpreter.concrete(pair[0].clone()), self.interpreter.concrete(pair[1].clone()));
                 match (app.str(), name.str()) {
                     (Some(app), Some(name)) => Ok(Target::Migration(MigrationId::new(app, name))),
-                    (None, _) => self.app_of_a_setting(&app, &name),
+                    (None, _) => Err(app.reason()),
                     _ => Err(name.reason()),
                 }
             }
@@ -157,11 +157,6 @@ impl<'a> Reader<'_, 'a, '_> {
             }
             _ => Err(item.reason()),
         }
-    }
-
-    /// `settings.AUTH_USER_MODEL.split(".")[0]` is not followed.
-    fn app_of_a_setting(&self, app: &Spanned<'a>, _: &Spanned<'a>) -> Result<Target, String> {
-        Err(app.reason())
     }
 
     /// `migrations.swappable_dependency(settings.AUTH_USER_MODEL)`.

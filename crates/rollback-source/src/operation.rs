@@ -78,8 +78,7 @@ impl<'a> Reader<'_, 'a, '_> {
             Some(django) => self.django(django, &traced.arguments, &span),
             None => (Action::Custom, Some(true)),
         };
-        let reversible =
-            if traced.overrides.is_empty() { usual } else { self.overridden(&traced.overrides, usual) };
+        let reversible = if traced.overrides.is_empty() { usual } else { self.overridden(&traced.overrides) };
         let elidable = self.is_elidable(&traced);
         let is_own = traced.is_own || (traced.django.is_none() && !is_django(&instance.callee));
         let keeps =
@@ -180,7 +179,7 @@ impl<'a> Reader<'_, 'a, '_> {
     }
 
     /// What a class of the project says about being undone: its own word counts before that of its base.
-    fn overridden(&mut self, overrides: &[Spanned<'a>], _: Option<bool>) -> Option<bool> {
+    fn overridden(&mut self, overrides: &[Spanned<'a>]) -> Option<bool> {
         let first = overrides.first()?;
         let value = match &first.value {
             Value::Function(function) => self.interpreter.property(function, first.origin),
