@@ -152,7 +152,7 @@ impl Checker<'_> {
                 }
             }
             (_, Some(false)) if old.db_index == Some(false) && new.db_index == Some(true) => {
-                self.blocks_writes(step, model)
+                self.blocks_writes(step, model);
             }
             _ => {}
         }
