@@ -37,6 +37,8 @@ COMMIT = "43db1b52b5c727feb3617a3bdfaa846de16409c2"
 COMMAND = re.compile(r"(?:django-rollback|(?:\./)?manage\.py(?: rollback(?= )|(?= \w+_migrations))) +(?P<words>.*)")
 # What needs no database.
 ALONE = {"completions", "key", "stamp"}
+# What reads commits, as `plan` does with a range.
+OF_COMMITS = {"check", "graph"}
 
 
 def blocks(kind: str) -> Iterator[tuple[str, str]]:
@@ -48,9 +50,10 @@ def blocks(kind: str) -> Iterator[tuple[str, str]]:
 
 
 def manifests() -> dict[str, dict[str, Any]]:
-    """Every object of Kubernetes in `deploy/` and in the docs."""
+    """Every object of Kubernetes in `deploy/` and in the docs. What pipelines run is for `test_pipelines.py`."""
     texts = [(path.name, path.read_text()) for path in sorted((ROOT / "deploy").rglob("*.yaml"))]
-    objects = [(name, each) for name, text in (*texts, *blocks("yaml")) for each in yaml.safe_load_all(text)]
+    texts += [(name, text) for name, text in blocks("yaml") if "apiVersion:" in text]
+    objects = [(name, each) for name, text in texts for each in yaml.safe_load_all(text)]
     return {f"{name}: {each['kind']} {each['metadata']['name']}": each for name, each in objects}
 
 
@@ -102,14 +105,16 @@ def anywhere(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 def understood(project: Project, words: list[str]) -> None:
-    """Runs it where there is no database: it fails for that reason, and so has understood the words.
+    """Runs it where there is no database and no repository: it fails for that reason, and so has understood the words.
 
     A rehearsal is for manage.py, and the binary says so before anything else.
     """
     environment = {"DATABASE_URL": NO_DATABASE, "DJANGO_ROLLBACK_COMMIT": COMMIT}
     ended = project.native(*words, check=False, env=environment, cwd=project.root.parent)
-    reason = "manage.py rollback rehearse" if words[0] == "rehearse" else "127.0.0.1"
-    assert ended.returncode == 1 and reason in ended.stderr, (words, ended)
+    code, reason = 1, "manage.py rollback rehearse" if words[0] == "rehearse" else "127.0.0.1"
+    if words[0] in OF_COMMITS or any(".." in word for word in words):
+        code, reason = 2, "there is no git repository"
+    assert ended.returncode == code and reason in ended.stderr, (words, ended)
 
 
 @pytest.mark.parametrize("version", VERSIONS)

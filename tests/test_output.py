@@ -19,7 +19,7 @@ from harness.project import Project
 from two_releases import VENDORS, Result, TwoReleases, everything_in, run
 
 CLI_DOORS = ("native", "manage")
-SUBCOMMANDS = ("save", "list", "show", "plan", "rollback", "status", "history", "stamp", "completions")
+SUBCOMMANDS = ("save", "import", "list", "show", "plan", "rollback", "status", "history", "stamp", "completions")
 UNSAVED = "ab" * 20
 Shown = Callable[..., Result]
 
@@ -182,7 +182,7 @@ def test_text_of_saves(project: Project, releases: TwoReleases) -> None:
 
 
 RELEASE_KEYS = ["commit", "tags", "saved_at"]
-LISTED_KEYS = [*RELEASE_KEYS, "current", "migrations"]
+LISTED_KEYS = [*RELEASE_KEYS, "current", "migrations", "imported"]
 PLAN_KEYS = ["format", "from", "to", "steps", "blockers", "warnings", "atomic", "segments"]
 PLAN_KEYS += ["losses", "lost_rows", "releases_removed"]
 DOCUMENTS = [("list",), ("show",), ("show", "-t", "v1"), ("plan",), ("plan", "-t", "v1"), ("status",), ("history",)]
@@ -218,8 +218,8 @@ def test_document_of_list(shown: Shown, releases: TwoReleases) -> None:
     assert [list(release) for release in listed["releases"]] == [LISTED_KEYS, LISTED_KEYS]
     times = [release.pop("saved_at") for release in listed["releases"]]
     assert listed["releases"] == [
-        {"commit": releases.commits["v2"], "tags": ["v2"], "current": True, "migrations": 6},
-        {"commit": releases.commits["v1"], "tags": ["v1"], "current": False, "migrations": 5},
+        {"commit": releases.commits["v2"], "tags": ["v2"], "current": True, "migrations": 6, "imported": False},
+        {"commit": releases.commits["v1"], "tags": ["v1"], "current": False, "migrations": 5, "imported": False},
     ]
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", time) for time in times)
     assert times == sorted(times, reverse=True)
@@ -255,7 +255,7 @@ def test_document_of_a_plan_with_blockers_and_warnings(project: Project) -> None
 
 def test_document_of_show(shown: Shown) -> None:
     found = document(shown("native", "show", "-t", "v1", "--format", "json"))
-    assert list(found) == ["format", "release", "current", "previous", "migrations", "uncertain"]
+    assert list(found) == ["format", "release", "current", "imported", "previous", "migrations", "uncertain"]
     assert (list(found["release"]), found["current"], found["previous"]) == (RELEASE_KEYS, False, None)
     assert ["shop", "0001_initial"] in found["migrations"]
 

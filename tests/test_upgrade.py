@@ -303,6 +303,7 @@ def test_releases_are_kept_and_listed(legacy: Shop) -> None:
             "saved_at": f"2025-01-0{number}T10:00:00Z",
             "current": tag == "v3",
             "migrations": len(legacy.applied[tag]),
+            "imported": False,
         }
         for number, tag in ((3, "v3"), (2, "v2"), (1, "v1"))
     ]
@@ -647,6 +648,7 @@ def test_0_4_0_saves_into_our_table(upgraded: Shop) -> None:
         "saved_at": "2025-06-01T10:00:00Z",
         "current": True,
         "migrations": len(oracle.migrations(database)),
+        "imported": False,
     }
     planned = upgraded.json("plan")
     assert (planned["to"]["commit"], planned["steps"]) == (upgraded.commits["v3"], [])

@@ -121,7 +121,7 @@ class Runner:
         self._load()
         state = LazyState.empty(self.loader.unmigrated_apps)
         for key in kept:
-            self.loader.disk_migrations[key].mutate_state(state, preserve=False)
+            self._migration(key).mutate_state(state, preserve=False)
         return state
 
     def _send_pre_migrate(self, state: LazyState) -> None:

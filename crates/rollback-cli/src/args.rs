@@ -17,6 +17,7 @@ const EXIT_CODES: &str = "Exit codes: 0 done; 1 refused or failed, nothing was c
 const EXAMPLES: &str = "\
 Examples:
   save                 in each deploy, after `migrate`
+  import               once, on the first day: the releases before, from the tags in git
   list                 the releases that can be gone back to
   plan -t v1.2         what going back to v1.2 would do; nothing is written
   check                before a deploy: can it be rolled back, and what is lost?
@@ -101,6 +102,12 @@ pub(crate) enum Command {
     /// were applied updates the release, and says so. The commit comes from --release, DJANGO_ROLLBACK_COMMIT, git,
     /// the variables of the platform, or the file that `stamp` wrote, in this order.
     Save(SaveArguments),
+    /// Rebuild past releases from the tags in git, so that they can be gone back to.
+    ///
+    /// For the day on which django-rollback is installed: save the deploy that is running, then import. Of each tag that
+    /// is older than every release in the list, the migration files are read out of git and held against what is
+    /// applied. Importing again imports nothing.
+    Import(ImportArguments),
     /// List the saved releases, newest first.
     List,
     /// Show one release: its commit, tags and migrations.
@@ -199,6 +206,16 @@ pub(crate) struct SaveArguments {
     /// Print what changed since the release before.
     #[arg(long)]
     pub(crate) log_diff: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportArguments {
+    /// The oldest tag to import. Default: all that lead to HEAD.
+    #[arg(long, value_name = "TAG")]
+    pub(crate) since: Option<String>,
+    /// Only show what would be imported; nothing is written.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 #[derive(Clone, Debug, Default, Args)]

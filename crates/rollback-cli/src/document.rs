@@ -3,6 +3,7 @@
 use rollback_core::plan::{Blocker, Plan, Segment, Step, Warning};
 use rollback_core::{MigrationId, Release, SchemaDifference, SchemaObject};
 use rollback_engine::ahead::Ahead;
+use rollback_engine::import::{Import, ImportedRelease, Skipped};
 use rollback_engine::releases::{ListedRelease, ShownRelease, Status};
 use rollback_engine::rollback::{Loss, Prepared, RolledBack};
 use rollback_engine::save::{SaveOutcome, Saved};
@@ -31,10 +32,10 @@ pub(crate) fn document(content: Value) -> Value {
 
 pub(crate) fn list(releases: &[ListedRelease]) -> Value {
     let lines = releases.iter().enumerate().map(|(place, listed)| {
-        let ListedRelease { release, migrations } = listed;
+        let ListedRelease { release, migrations, imported } = listed;
         json!({
             "commit": release.commit, "tags": release.tags, "saved_at": release.saved_at,
-            "current": place == 0, "migrations": migrations,
+            "current": place == 0, "migrations": migrations, "imported": imported,
         })
     });
     document(json!({ "releases": lines.collect::<Vec<_>>() }))
@@ -46,7 +47,8 @@ pub(crate) fn show(shown: &ShownRelease) -> Value {
         Err(uncertain) => (None, Some(uncertain.to_string())),
     };
     document(json!({
-        "release": shown.release, "current": shown.current, "previous": shown.previous,
+        "release": shown.release, "current": shown.current, "imported": shown.imported,
+        "previous": shown.previous,
         "migrations": migrations, "uncertain": uncertain,
     }))
 }
@@ -138,6 +140,32 @@ pub(crate) fn saved(saved: &Saved, place: &str) -> Value {
         SaveOutcome::Created | SaveOutcome::Unchanged => {}
     }
     document
+}
+
+/// What an import did, or what it would do.
+pub(crate) fn import(import: &Import, is_dry_run: bool) -> Value {
+    document(json!({
+        "dry_run": is_dry_run,
+        "imported": import.releases.iter().map(imported).collect::<Vec<_>>(),
+        "skipped": import.skipped.iter().map(skipped).collect::<Vec<_>>(),
+        "assumed": import.assumed(),
+        "sources": import.sources().collect::<Vec<_>>(),
+    }))
+}
+
+fn imported(release: &ImportedRelease) -> Value {
+    let ImportedRelease { tagged, rebuilt, .. } = release;
+    json!({
+        "commit": tagged.commit, "tags": tagged.tags, "migrations": rebuilt.applied.len(),
+        "not_applied": rebuilt.not_applied,
+    })
+}
+
+fn skipped(skipped: &Skipped) -> Value {
+    let Skipped { tagged, reason } = skipped;
+    json!({
+        "commit": tagged.commit, "tags": tagged.tags, "kind": reason.kind(), "message": reason.to_string(),
+    })
 }
 
 fn outcome(outcome: &SaveOutcome) -> &'static str {

@@ -56,6 +56,7 @@ impl CliError {
             Self::Engine(EngineError::Source(rollback_engine::source::SourceError::Invalid { .. })) => {
                 ExitCode::Usage
             }
+            Self::Engine(EngineError::Import(error)) if error.is_usage() => ExitCode::Usage,
             Self::Engine(_) | Self::Other { .. } => ExitCode::Refused,
             Self::Usage { .. } => ExitCode::Usage,
             Self::ClosedPipe => ExitCode::Done,

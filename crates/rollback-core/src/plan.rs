@@ -57,7 +57,8 @@ pub struct Plan {
     pub blockers: Vec<Blocker>,
     /// What the user should know before it runs.
     pub warnings: Vec<Warning>,
-    /// The applied migrations that stay and have a file, in the order in which Django builds states from them.
+    /// The applied migrations that stay and have a file, in the order in which Django builds states from them. What stays of
+    /// a squash that is undone in part comes out of the archive where it has none.
     pub kept: Vec<MigrationId>,
     /// What `django_migrations` holds afterwards.
     pub result: AppliedSet,
@@ -210,8 +211,10 @@ impl<'a> Planner<'a> {
         let result = self.result();
         let steps = self.steps(&order, &undo, &unknown, &result);
         self.check_ways(&steps, &mut blockers);
+        self.check_rests(&steps, &mut blockers);
         let warnings = self.warnings(&unknown, &steps);
-        let kept = order.into_iter().filter(|id| self.stays(id, &undo) && self.has_file(id)).collect();
+        let has_state = |id: &MigrationId| self.has_file(id) || self.is_rest_in_archive(id);
+        let kept = order.into_iter().filter(|id| self.stays(id, &undo) && has_state(id)).collect();
         Plan { steps, blockers, warnings, kept, result }
     }
 
@@ -254,6 +257,20 @@ impl<'a> Planner<'a> {
 
     fn has_file(&self, id: &MigrationId) -> bool {
         self.files.contains(id)
+    }
+
+    /// Whether there is archived source that may be loaded.
+    fn is_archived(&self, id: &MigrationId) -> bool {
+        let means = self.situation.means.get(id);
+        let is_sound = means.is_some_and(|means| means.source.is_ok() && means.distrust.is_none());
+        is_sound && self.situation.ways.contains(&Way::Capsule)
+    }
+
+    /// Whether this is a part of a squash, which alone has a file, and is to be loaded out of the archive.
+    fn is_rest_in_archive(&self, id: &MigrationId) -> bool {
+        let mut squashes = self.split.iter().filter(|squash| self.has_file(squash));
+        squashes.any(|squash| squash != id && self.squashes.parts(squash).contains(id))
+            && self.is_archived(id)
     }
 
     /// The way to undo a migration, and where Django would load it from; none where there is none.
@@ -306,6 +323,25 @@ impl<'a> Planner<'a> {
             let is_possible = self.way_of(id).0.is_some() && (!needs_python || step.loads.is_some());
             if !is_possible && self.cannot_split(id).is_none() {
                 blockers.push(self.no_way(id, means));
+            }
+        }
+    }
+
+    /// Where a part of a squash is undone by Django, that needs the models that the rest of it made.
+    fn check_rests(&self, steps: &[Step], blockers: &mut Vec<Blocker>) {
+        if self.situation.on_disk.is_none() || !steps.iter().any(|step| step.way.needs_python()) {
+            return;
+        }
+        for squash in self.split.iter().filter(|squash| self.has_file(squash)) {
+            let parts = self.squashes.parts(squash);
+            let (undone, rest): (Vec<_>, Vec<_>) =
+                parts.intersection(&self.now_parts).partition(|part| self.remove.contains(part));
+            let is_lost = rest.iter().any(|part| !self.has_file(part) && !self.is_archived(part));
+            let Some(undone) = undone.first().filter(|_| is_lost) else { continue };
+            let blocker =
+                Blocker::CannotSplit { squash: squash.clone(), migration: MigrationId::clone(undone) };
+            if !blockers.contains(&blocker) {
+                blockers.push(blocker);
             }
         }
     }
@@ -505,6 +541,7 @@ mod tests {
     use crate::testing::{ids, migrations};
 
     /// One case: the rows now, the release's rows, and the migration files of the project.
+    #[derive(Clone, Copy)]
     struct Case<'a> {
         now: &'a str,
         target: &'a str,
@@ -623,6 +660,24 @@ mod tests {
         let remembered = "a.1\na.2 < a.1";
         let case = Case { now: "a.1 a.2 a.1s", target: "a.1", files, remembered, ..FILES };
         check(&case, "-a.2 ~a.1s !cannot-split");
+    }
+
+    #[test]
+    fn a_part_of_a_squash_out_of_the_archive() {
+        let files = "a.1s replaces a.1 a.2 a.3";
+        let remembered = "a.1\na.2 < a.1\na.3 < a.2";
+        let case = Case { now: "a.1 a.2 a.3 a.1s", target: "a.1", files, remembered, ..FILES };
+        let all = Case { kept: "a.1:source a.2:source a.3:source", ..case };
+        check(&all, "ca.3 ca.2 ~a.1s");
+        assert_eq!(make(&all).kept, ids("a.1"));
+        // What stays made the models that Django needs.
+        check(&Case { kept: "a.2:source a.3:source", ..case }, "ca.3 ca.2 ~a.1s !cannot-split");
+        check(
+            &Case { kept: "a.1:source+bad a.2:source a.3:source", ..case },
+            "ca.3 ca.2 ~a.1s !cannot-split",
+        );
+        check(&Case { ways: &[Way::Disk], ..all }, "-a.3 -a.2 ~a.1s !cannot-split !cannot-split");
+        check(&Case { kept: "a.2:sql a.3:sql", ..case }, "sa.3 sa.2 ~a.1s");
     }
 
     #[test]

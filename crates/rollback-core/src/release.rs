@@ -14,7 +14,7 @@ pub struct Release {
     pub commit: CommitId,
     /// The tags that pointed to it when it was saved, sorted.
     pub tags: Vec<String>,
-    /// When it was saved by the database's clock: RFC 3339, UTC.
+    /// When it was saved by the database's clock: RFC 3339, UTC. For one that was imported, when its commit was made.
     pub saved_at: String,
 }
 

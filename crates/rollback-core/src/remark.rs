@@ -350,10 +350,12 @@ pub enum Warning {
         /// Label of the current release.
         current: String,
     },
-    /// The release was saved without its schema: the result cannot be compared.
+    /// The release was saved without its schema, or imported: the result cannot be compared.
     NotVerifiable {
         /// Label of the release.
         target: String,
+        /// Whether it was rebuilt from git, which does not know schemas.
+        is_imported: bool,
     },
     /// Rows that the older schema cannot hold, unless code that runs before changes them.
     MayNotFit(Unfit),
@@ -431,9 +433,13 @@ impl fmt::Display for Warning {
                  left as it is: {}",
                 schema::describe(differences).join("; ")
             ),
-            Self::NotVerifiable { target } => write!(
+            Self::NotVerifiable { target, is_imported: false } => write!(
                 f,
                 "{target} was saved without its schema, so the result is not compared with it"
+            ),
+            Self::NotVerifiable { target, is_imported: true } => write!(
+                f,
+                "{target} was imported from git, which does not know its schema, so the result is not compared with it"
             ),
             Self::MayNotFit(unfit) => write!(f, "unless code that runs before changes them, {unfit}"),
             Self::Pooler => f.write_str(

@@ -267,6 +267,11 @@ fn check(row: CapsuleRow, keys: &Keyring, identity: &str, wrong: Option<String>)
 }
 
 impl Kept {
+    /// Whether it is what was put there. Without a key nobody can tell, and everything is believed.
+    pub(crate) fn is_trusted(&self) -> bool {
+        self.distrust.is_none()
+    }
+
     /// What it says of the migration; nothing but its name where it is not to be trusted. Without a key nobody can tell,
     /// and nothing that rests on it is carried out.
     pub(crate) fn trusted_facts(&self) -> MigrationFacts {

@@ -2,6 +2,7 @@
 
 use rollback_core::{CommitId, MigrationId, SchemaDifference, SelectError, StoredError, schema};
 
+use crate::import::ImportError;
 use crate::lock::{self, BlockingSession, Holder};
 use crate::ports::{DatabaseError, DatabaseErrorKind, RepositoryError, RunnerError};
 use crate::source::SourceError;
@@ -83,6 +84,9 @@ pub enum EngineError {
     /// The commit of this deploy is not known.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// Nothing can be imported.
+    #[error(transparent)]
+    Import(#[from] ImportError),
     /// The git repository cannot be read.
     #[error(transparent)]
     Repository(#[from] RepositoryError),
@@ -331,6 +335,7 @@ impl EngineError {
             }
             Self::Select(error) => return select_hint(error),
             Self::Source(error) => return error.hint(),
+            Self::Import(error) => return error.hint(),
             Self::Rehearsal { .. } => {
                 "the database itself was not touched; a rollback would fail there as well"
             }

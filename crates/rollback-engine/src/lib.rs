@@ -1,5 +1,5 @@
-//! The engine: the ports to the outside, the stored formats, and the use cases save, list, show, status, history,
-//! plan, rollback, and the guard over `migrate`.
+//! The engine: the ports to the outside, the stored formats, and the use cases save, import, list, show, status,
+//! history, plan, rollback, and the guard over `migrate`.
 //!
 //! Here is the one place that locks, checks and executes, whichever door the user came through. It has no driver, no
 //! arguments, no colour and no prompt; those are the doors' and the command line's.
@@ -10,6 +10,7 @@ pub mod capsules;
 pub mod catalogue;
 pub mod error;
 pub mod guard;
+pub mod import;
 pub mod lock;
 pub mod migrate;
 pub mod ports;

@@ -256,6 +256,12 @@ pub trait Repository {
     /// before its children. A shallow clone's history ends at its border.
     fn ancestors(&self, commit: &CommitId) -> Result<Vec<CommitId>, RepositoryError>;
 
+    /// When a commit was made by the clock of whoever made it: seconds since 1970, UTC.
+    fn committed_at(&self, commit: &CommitId) -> Result<i64, RepositoryError>;
+
+    /// Whether the history was cut off when the repository was cloned (`git clone --depth`).
+    fn is_shallow(&self) -> bool;
+
     /// The files of a commit.
     fn files(&self, commit: &CommitId) -> Result<Box<dyn Files>, RepositoryError>;
 

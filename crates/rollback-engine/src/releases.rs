@@ -21,6 +21,8 @@ pub struct ListedRelease {
     pub release: Release,
     /// How many migrations were applied; `None` where that is not certain (saved by 0.4.0).
     pub migrations: Option<usize>,
+    /// Whether it was rebuilt from git.
+    pub imported: bool,
 }
 
 /// One release with all it holds.
@@ -30,6 +32,8 @@ pub struct ShownRelease {
     pub release: Release,
     /// Whether it is the current one.
     pub current: bool,
+    /// Whether it was rebuilt from git.
+    pub imported: bool,
     /// What was applied, or why that is not certain.
     pub applied: Result<AppliedSet, Uncertain>,
     /// The release that was saved before it.
@@ -41,6 +45,8 @@ pub struct ShownRelease {
 pub struct Status {
     /// The current release.
     pub current: Release,
+    /// Whether that was rebuilt from git.
+    pub imported: bool,
     /// How many migrations are applied.
     pub applied: usize,
     /// Applied now, and not when the current release was saved.
@@ -76,7 +82,7 @@ fn listed(
         SetSource::Stored { size, .. } => size.and_then(|size| usize::try_from(size).ok()),
         SetSource::Original { .. } => applied_at(store, &stored, rows, None)?.ok().map(|set| set.len()),
     };
-    Ok(ListedRelease { release: stored.release, migrations })
+    Ok(ListedRelease { imported: stored.is_imported(), release: stored.release, migrations })
 }
 
 /// Whether 0.4.0 saved it, and its whole set is not stored yet.
@@ -98,6 +104,7 @@ pub fn show(database: &mut dyn Database, target: Option<&Target>) -> Result<Show
     Ok(ShownRelease {
         release: stored[place].release.clone(),
         current: place == 0,
+        imported: stored[place].is_imported(),
         applied: applied_at(&mut store, &stored[place], &rows, None)?,
         previous: releases.get(place + 1).cloned(),
     })
@@ -117,6 +124,7 @@ pub fn status(database: &mut dyn Database) -> Result<Status, EngineError> {
     };
     Ok(Status {
         current: current.release.clone(),
+        imported: current.is_imported(),
         applied: now.len(),
         ahead: now.minus(&then).filter(is_of_the_application).cloned().collect(),
         missing: then.minus(&now).filter(is_of_the_application).cloned().collect(),

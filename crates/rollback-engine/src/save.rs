@@ -116,7 +116,8 @@ pub fn save(
     }
 }
 
-fn begin(store: &mut Store<'_>, claim: &Claim) -> Result<(), EngineError> {
+/// Begins with the lock, and waits a while for whoever has it.
+pub(crate) fn begin(store: &mut Store<'_>, claim: &Claim) -> Result<(), EngineError> {
     let started = Instant::now();
     loop {
         match store.begin_locked(Purpose::Records, claim) {

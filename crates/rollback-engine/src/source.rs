@@ -304,6 +304,14 @@ mod tests {
             unreachable!("history plays no part here")
         }
 
+        fn committed_at(&self, _: &CommitId) -> Result<i64, RepositoryError> {
+            unreachable!("clocks play no part here")
+        }
+
+        fn is_shallow(&self) -> bool {
+            false
+        }
+
         fn files(&self, _: &CommitId) -> Result<Box<dyn Files>, RepositoryError> {
             unreachable!("files play no part here")
         }

@@ -38,6 +38,17 @@ pub struct StoredRelease {
     pub signature: Option<Signature>,
 }
 
+/// The database numbers the releases that are saved, from here on. Those that were rebuilt from git are older than all of
+/// them, and have lower numbers.
+const FIRST_SAVED: i64 = 1;
+
+impl StoredRelease {
+    /// Whether it was rebuilt from git, and nobody has saved it since: a save stores the schema.
+    pub fn is_imported(&self) -> bool {
+        self.release.id < FIRST_SAVED && self.schema.is_none()
+    }
+}
+
 /// Where the applied set of a release is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SetSource {
@@ -61,14 +72,14 @@ pub struct Operation {
     /// The version of this document.
     #[serde(default = "operation_format")]
     pub format: u32,
-    /// `save`, `rollback`, `rehearsal`, or `hand-over`: one door has asked the other to go back.
+    /// `save`, `import`, `rollback`, `rehearsal`, or `hand-over`: one door has asked the other to go back.
     pub kind: String,
     /// `done`, `running`, `failed` (nothing was changed), `interrupted` (its process ended, and nothing was changed),
     /// `stopped` (some steps are permanent) or `aborted` (stopped, and left there).
     pub outcome: String,
     /// The commit of the release that was the current one before.
     pub from: Option<CommitId>,
-    /// The commit that was saved, or gone back to.
+    /// The commit that was saved, imported, or gone back to.
     pub to: Option<CommitId>,
     /// Tags of `to`.
     pub tags: Vec<String>,
@@ -561,6 +572,34 @@ impl<'d> Store<'d> {
         self.execute(&sql, &params)
     }
 
+    /// Puts a release before all others, with the time of its commit. 0.4.0 orders by time, so that one may not be later
+    /// than those of the others, whatever the clocks said.
+    pub fn insert_before_all(&mut self, release: &PastRelease<'_>) -> Result<()> {
+        let sql = match self.database.dialect() {
+            Dialect::Sqlite => {
+                "INSERT INTO django_rollback_appsstate (id, \"commit\", migrations, tags, applied_set, \"timestamp\") \
+                 VALUES ($1, $2, $3, $4, $5, min(strftime('%Y-%m-%d %H:%M:%f', $6, 'unixepoch'), \
+                 strftime('%Y-%m-%d %H:%M:%f', (SELECT min(\"timestamp\") FROM django_rollback_appsstate), '-1 second')))"
+            }
+            Dialect::Postgres => {
+                "INSERT INTO django_rollback_appsstate (id, \"commit\", migrations, tags, applied_set, \"timestamp\") \
+                 VALUES ($1, $2, $3, $4, $5, least(to_timestamp($6), \
+                 (SELECT min(\"timestamp\") FROM django_rollback_appsstate) - interval '1 second'))"
+            }
+        };
+        let oldest = self.query("SELECT min(id) FROM django_rollback_appsstate", &[])?.into_iter().next();
+        let oldest = self.reader(oldest.unwrap_or_default(), "the lowest number of a release").int()?;
+        let params = [
+            Value::Int(oldest.min(FIRST_SAVED) - 1),
+            text(release.commit.as_str()),
+            text(&release.newest_per_app),
+            json(release.tags),
+            text(release.set),
+            Value::Int(release.committed_at.clamp(0, LATEST_TIME)),
+        ];
+        self.execute(sql, &params)
+    }
+
     /// Gives a release another set and schema, and other tags; its place in the list and its time stay. The list of its
     /// capsules is for the set that it had.
     pub fn update_release(&mut self, id: i64, release: &NewRelease<'_>) -> Result<()> {
@@ -714,6 +753,24 @@ pub struct NewRelease<'a> {
     /// What 0.4.0 reads.
     pub newest_per_app: String,
 }
+
+/// A release to write that was rebuilt from git.
+#[derive(Clone, Debug)]
+pub struct PastRelease<'a> {
+    /// The commit.
+    pub commit: &'a CommitId,
+    /// Its tags.
+    pub tags: &'a [String],
+    /// Content address of its applied set.
+    pub set: &'a str,
+    /// What 0.4.0 reads.
+    pub newest_per_app: String,
+    /// When the commit was made: seconds since 1970.
+    pub committed_at: i64,
+}
+
+/// The end of the year 9999: no database takes much later times.
+const LATEST_TIME: i64 = 253_402_300_799;
 
 /// Takes a row apart, column by column.
 struct Reader<'a> {

@@ -35,12 +35,6 @@ pub fn discover(path: &Path) -> Result<Option<GitRepository>, RepositoryError> {
 }
 
 impl GitRepository {
-    /// Whether the history was cut off when the repository was cloned (`git clone --depth`).
-    pub fn is_shallow(&self) -> bool {
-        // gix only fails where the name of git's `shallow` file is configured and no path of this system.
-        self.inner.is_shallow().unwrap_or(false)
-    }
-
     /// Whether the repository belongs to another user, which git refuses as "dubious ownership". Reading it runs
     /// nothing, so it is safe here.
     pub fn foreign_owner(&self) -> bool {
@@ -115,6 +109,15 @@ impl Repository for GitRepository {
     fn ancestors(&self, commit: &CommitId) -> Result<Vec<CommitId>, RepositoryError> {
         let ids = revision::ancestors(&self.inner, &self.root(), self.object_id(commit)?)?;
         Ok(ids.into_iter().map(commit_id).collect())
+    }
+
+    fn committed_at(&self, commit: &CommitId) -> Result<i64, RepositoryError> {
+        revision::committed_at(&self.inner, &self.root(), self.object_id(commit)?)
+    }
+
+    fn is_shallow(&self) -> bool {
+        // gix only fails where the name of git's `shallow` file is configured and no path of this system.
+        self.inner.is_shallow().unwrap_or(false)
     }
 
     fn files(&self, commit: &CommitId) -> Result<Box<dyn Files>, RepositoryError> {

@@ -60,6 +60,21 @@ pub(crate) fn ancestors(
     Ok(order)
 }
 
+/// When a commit was made, in seconds since 1970.
+pub(crate) fn committed_at(
+    repository: &gix::Repository,
+    root: &Path,
+    id: ObjectId,
+) -> Result<i64, RepositoryError> {
+    let damaged = |err| error::unreadable(root, &err);
+    let found = repository.try_find_object(id).map_err(damaged)?;
+    let found = found.ok_or_else(|| error::missing_commit(repository, root, &id.to_string()))?;
+    match found.try_into_commit() {
+        Ok(commit) => Ok(commit.time().map_err(damaged)?.seconds),
+        Err(_) => Err(error::missing_commit(repository, root, &id.to_string())),
+    }
+}
+
 /// A commit in a walk.
 #[derive(Default)]
 struct Commit {

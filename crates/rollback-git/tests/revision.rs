@@ -250,6 +250,24 @@ fn ancestors_end_at_the_border_of_a_shallow_clone() {
     }
 }
 
+#[test]
+fn the_time_of_a_commit_is_gits() {
+    let sandbox = Sandbox::new();
+    let shop = sandbox.repository("shop");
+    import(&sandbox, &shop, &tangled_history());
+    let repository = open(&shop);
+    let log = sandbox.git(&shop, ["log", "--format=%H %ct", "main"]);
+    for (commit, time) in log.lines().filter_map(|line| line.split_once(' ')) {
+        let found = repository.committed_at(&commit.parse().unwrap());
+        assert_eq!(found.map(|time| time.to_string()).as_deref(), Ok(time), "{commit}");
+    }
+    let tree = sandbox.git(&shop, ["rev-parse", "HEAD^{tree}"]);
+    for missing in [&tree, &"12".repeat(20)] {
+        let error = repository.committed_at(&missing.parse().unwrap()).unwrap_err();
+        assert_eq!(error.reason, format!("commit {missing} is not in this clone"));
+    }
+}
+
 /// One side of a merge is at the border, and its parent is the other side, which is there.
 #[test]
 fn a_border_beside_its_own_parent() {

@@ -19,10 +19,23 @@ pub(crate) fn run(context: &mut Context<'_>) -> Result<ExitCode, CliError> {
             "No release is saved yet: run `save_migrations_state` after `migrate` in each deploy.",
         );
     } else {
-        let rows = listed.iter().enumerate().map(|(place, listed)| row(place, listed));
-        context.out(&table::render(&["", "SAVED AT", "COMMIT", "MIGRATIONS", "TAGS"], rows))?;
+        context.out(&text(&listed))?;
     }
     Ok(ExitCode::Done)
+}
+
+/// The last column is there for those that were not saved.
+fn text(listed: &[ListedRelease]) -> String {
+    let mut heading = vec!["", "SAVED AT", "COMMIT", "MIGRATIONS", "TAGS"];
+    let mut rows: Vec<Vec<String>> =
+        listed.iter().enumerate().map(|(place, listed)| row(place, listed)).collect();
+    if listed.iter().any(|listed| listed.imported) {
+        heading.push("");
+        for (row, listed) in rows.iter_mut().zip(listed) {
+            row.push(if listed.imported { "imported" } else { "" }.to_owned());
+        }
+    }
+    table::render(&heading, rows)
 }
 
 fn row(place: usize, listed: &ListedRelease) -> Vec<String> {

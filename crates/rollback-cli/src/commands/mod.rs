@@ -5,6 +5,7 @@ mod completions;
 mod graph;
 mod guard;
 mod history;
+mod import;
 mod list;
 mod plan;
 mod progress;
@@ -44,6 +45,7 @@ pub(crate) fn run(mut context: Context<'_>, command: Command) -> Result<i32, Cli
         Command::Save(arguments) | Command::Unlisted(UnlistedCommand::SaveMigrationsState(arguments)) => {
             save::run(&mut context, &arguments)
         }
+        Command::Import(arguments) => import::run(&mut context, &arguments),
         Command::List => list::run(&mut context),
         Command::Show(arguments) => show::run(&mut context, &arguments),
         Command::Plan(PlanOrRangeArguments { range: Some(range), .. }) => {

@@ -25,7 +25,12 @@ fn text(shown: &ShownRelease) -> String {
     let current = if shown.current { " (current)" } else { "" };
     let mut text = format!("commit     {}{current}\n", release.commit);
     text += &format!("tags       {}\n", safe(release.tags.join(", ")));
-    text += &format!("saved at   {}\n", release.saved_at.replace('T', " "));
+    let at = release.saved_at.replace('T', " ");
+    text += &if shown.imported {
+        format!("committed  {at}\nimported   from git, as far as its migrations were applied then\n")
+    } else {
+        format!("saved at   {at}\n")
+    };
     if let Some(previous) = &shown.previous {
         text += &format!("previous   {}\n", safe(previous.label()));
     }

@@ -23,14 +23,17 @@ pub(crate) fn run(context: &mut Context<'_>) -> Result<ExitCode, CliError> {
 fn print(context: &mut Context<'_>, status: &Status) -> Result<(), CliError> {
     let current = label(&status.current);
     let applied = count(status.applied, "migration");
-    let migrations = if status.ahead.is_empty() && status.missing.is_empty() {
-        "the same as when it was saved"
-    } else {
-        "not those of the release"
+    let migrations = match (status.ahead.is_empty() && status.missing.is_empty(), status.imported) {
+        (true, false) => "the same as when it was saved",
+        (true, true) => "those that it was imported with",
+        (false, _) => "not those of the release",
     };
     context.out(&format!("Current release {current}, {applied} applied: {migrations}.\n"))?;
     context.out(&(lines("+", &status.ahead) + &lines("-", &status.missing)))?;
     let schema = match &status.schema {
+        None if status.imported => {
+            "The release was imported, and git does not know its schema: it cannot be compared.\n".to_owned()
+        }
         None => "The release was saved without its schema: it cannot be compared.\n".to_owned(),
         Some(differences) if differences.is_empty() => "Schema: the same as when it was saved.\n".to_owned(),
         Some(differences) => {

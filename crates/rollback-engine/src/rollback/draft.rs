@@ -140,14 +140,20 @@ impl<'d> Draft<'d> {
     ) -> Result<bool, EngineError> {
         let mut is_usable = true;
         let mut sources = Vec::new();
-        for step in plan.steps.iter().filter(|step| step.loads == Some(Way::Capsule)) {
-            if self.loaded.contains(&step.migration) {
+        let files: BTreeSet<&MigrationId> =
+            self.project.iter().flat_map(|project| &project.migrations).map(|facts| &facts.id).collect();
+        let undone = plan.steps.iter().filter(|step| step.loads == Some(Way::Capsule));
+        let undone = undone.map(|step| &step.migration);
+        let rest = plan.kept.iter().filter(|id| !files.contains(id));
+        let needed: Vec<&MigrationId> = undone.chain(rest.filter(|_| !files.is_empty())).collect();
+        for migration in needed {
+            if self.loaded.contains(migration) {
                 continue;
             }
-            match self.kept[&step.migration].source(store)? {
-                Ok(text) => sources.push((step.migration.clone(), text)),
+            match self.kept[migration].source(store)? {
+                Ok(text) => sources.push((migration.clone(), text)),
                 Err(reason) => {
-                    self.distrust(&step.migration, reason);
+                    self.distrust(migration, reason);
                     is_usable = false;
                 }
             }

@@ -16,6 +16,8 @@ pub(super) struct Expected {
     pub(super) schema: Option<Schema>,
     /// Why the target's cannot be used, where it is damaged.
     pub(super) damage: Option<EngineError>,
+    /// Whether the target was rebuilt from git, which does not know its schema.
+    is_imported: bool,
     /// How the schema differs now from the one that the current release was saved with. It may differ so afterwards.
     drift: Vec<SchemaDifference>,
     /// What else may differ from the target's afterwards, as it does now: what no step touches, and what migrations of the
@@ -27,7 +29,8 @@ impl Expected {
     pub(super) fn warnings(&self, from: &Release, to: &Release) -> Vec<Warning> {
         let drift = (!self.drift.is_empty())
             .then(|| Warning::Drift { differences: self.drift.clone(), current: from.label() });
-        let unknown = self.schema.is_none().then(|| Warning::NotVerifiable { target: to.label() });
+        let not_verifiable = || Warning::NotVerifiable { target: to.label(), is_imported: self.is_imported };
+        let unknown = self.schema.is_none().then(not_verifiable);
         drift.into_iter().chain(unknown).collect()
     }
 
@@ -80,7 +83,9 @@ pub(super) fn expected(
         }
         schema => schema?,
     };
-    let Some(schema) = schema else { return Ok(Expected { drift, ..Expected::default() }) };
+    let Some(schema) = schema else {
+        return Ok(Expected { is_imported: target.is_imported(), drift, ..Expected::default() });
+    };
     let made_by_hand = made_by_hand(store, target, &schema)?;
     let is_incomplete =
         prepared.plan.warnings.iter().any(|warning| matches!(warning, Warning::NotApplied { .. }));
@@ -93,7 +98,7 @@ pub(super) fn expected(
             || (is_incomplete && missing.contains(&identity(difference)))
     });
     let excused = excused.cloned().chain(made_by_hand).collect();
-    Ok(Expected { schema: Some(schema), damage: None, drift, excused })
+    Ok(Expected { schema: Some(schema), drift, excused, ..Expected::default() })
 }
 
 /// What the target had at its end and not when it was saved, as missing: a later `migrate` may have lost it, and no
