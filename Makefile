@@ -8,7 +8,7 @@ CARGO_TARGET_DIR ?= target
 export CARGO_TARGET_DIR
 SOURCES := $(shell find crates python -type f -not -name '*.pyc') Cargo.toml Cargo.lock pyproject.toml
 
-.PHONY: help demo test test-rust test-python test-matrix lint fmt wheel image bench test-faults test-mutants test-packages clean
+.PHONY: help demo test test-rust test-python test-matrix lint fmt wheel image bench test-faults test-fuzz test-mutants test-packages clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,6 +32,9 @@ test-matrix: $(VENV)/.tools ## the Python tests with every supported pair of Pyt
 test-faults: .installed ## kills, cuts, contention, races and random walks without number (long)
 	$(BIN)/python -m pytest tests/faults -s
 
+test-fuzz: ## texts that are nearly migrations, through all that reads them, for FUZZ_SECONDS (60); needs a C++ compiler
+	$(PYTHON) tools/fuzz.py
+
 test-mutants: .installed ## break our own safety code, and see that a test notices (long)
 	$(BIN)/python tools/mutants.py
 
@@ -40,6 +43,7 @@ test-packages: .installed ## published packages as releases, there and back (lon
 
 lint: $(VENV)/.tools ## formatting, lints and documentation, all as errors
 	cargo fmt --all --check
+	cargo fmt --check --manifest-path crates/rollback-source/fuzz/Cargo.toml
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
 	@echo "no database driver in the extension module:"; ! cargo tree --quiet --package rollback-py --edges normal | grep -E "rusqlite|postgres v"
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
@@ -48,6 +52,7 @@ lint: $(VENV)/.tools ## formatting, lints and documentation, all as errors
 
 fmt: $(VENV)/.tools ## format everything
 	cargo fmt --all
+	cargo fmt --manifest-path crates/rollback-source/fuzz/Cargo.toml
 	$(BIN)/ruff check --quiet --fix python tests demo bench tools
 	$(BIN)/ruff format --quiet python tests demo bench tools
 
@@ -64,6 +69,7 @@ bench: .venv-bench/.installed ## compare with the original 0.4.0 (ORIGINAL=path 
 	.venv-bench/bin/python bench/bench.py $(BENCH)
 	.venv-bench/bin/python bench/safety.py
 	.venv-bench/bin/python bench/ways.py
+	.venv-bench/bin/python bench/static.py
 
 clean: ## remove what the targets made
 	rm -rf $(VENV) .venvs .venv-* .installed dist target

@@ -12,6 +12,7 @@ from generate import generate
 from harness import oracle
 from harness.database import Database
 from harness.project import CONTRIB_APPS, Project
+from many import generate_many
 
 
 def small_project(root: Path, database: Database) -> Project:
@@ -53,3 +54,20 @@ def test_is_the_same_for_the_same_seed(tmp_path: Path) -> None:
     database = Database.sqlite(tmp_path / "database.sqlite3")
     one, other = (small_project(tmp_path / name, database) for name in ("one", "other"))
     assert one.git("rev-parse", "base", "ten", "all") == other.git("rev-parse", "base", "ten", "all")
+
+
+def test_many_files_go_up_and_back_with_stock_django(tmp_path: Path, new_database: NewDatabase) -> None:
+    project = generate_many(tmp_path / "project", new_database(), files=32, per_app=8)
+    assert len(list(project.root.glob("app_*/migrations/0*.py"))) == 32
+    project.manage("migrate")
+    for folder in sorted(project.root.glob("app_*"), reverse=True):
+        project.manage("migrate", folder.name, "zero")
+    assert not [table for table in oracle.table_names(project.database) if table.startswith("app_")]
+
+
+def test_many_files_are_the_same_for_the_same_seed(tmp_path: Path) -> None:
+    database = Database.sqlite(tmp_path / "database.sqlite3")
+    one, other = (generate_many(tmp_path / name, database, files=24, per_app=6) for name in ("one", "other"))
+    tags = ("empty", "v1", "v2")
+    assert one.git("rev-parse", *tags) == other.git("rev-parse", *tags)
+    assert one.git("diff", "--name-only", "v1", "v2").count("migrations/") == 4
