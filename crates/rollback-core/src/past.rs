@@ -121,7 +121,7 @@ impl<'a> Past<'a> {
     }
 
     fn is_applied(&self, migration: &MigrationId) -> bool {
-        self.ground.contains(migration)
+        self.squashes.parts(migration).is_subset(&self.ground)
     }
 
     /// Whether a row that the commit has no file for counts as applied there.

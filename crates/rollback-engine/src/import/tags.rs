@@ -72,7 +72,7 @@ impl Reason {
 pub(super) struct Selection {
     /// Oldest first.
     pub(super) chosen: Vec<Tagged>,
-    /// Those of the history, oldest first; then all others.
+    /// Those of the history, oldest first; then all others, by their tags.
     pub(super) skipped: Vec<Skipped>,
 }
 
@@ -101,7 +101,9 @@ pub(super) fn select(
         };
         skipped.push(Skipped { tagged, reason });
     }
-    skipped.extend(tagged.into_values().map(|tagged| Skipped { tagged, reason: Reason::Elsewhere }));
+    let mut elsewhere: Vec<Tagged> = tagged.into_values().collect();
+    elsewhere.sort_by(|one, other| one.tags.cmp(&other.tags));
+    skipped.extend(elsewhere.into_iter().map(|tagged| Skipped { tagged, reason: Reason::Elsewhere }));
     Ok(Selection { chosen, skipped })
 }
 
