@@ -196,12 +196,15 @@ pub fn plan(base: &Release, head: &Release) -> Plan {
     let remembered = base.facts();
     let (graph, outside) = head.graph(&facts, &BTreeSet::new());
     // A squash is recorded, and what it replaces with it, also where only the older commit still says so.
-    let replaced = |id: &MigrationId| {
-        let known = facts.iter().chain(&remembered).filter(|fact| fact.id == *id);
-        known.flat_map(|fact| fact.replaces.iter().cloned()).collect::<BTreeSet<_>>()
-    };
-    let order = in_order(&graph, &facts).into_iter();
-    let order = order.flat_map(|id| replaced(&id).into_iter().chain([id]).collect::<Vec<_>>());
+    let mut replaced: BTreeMap<&MigrationId, BTreeSet<&MigrationId>> = BTreeMap::new();
+    for squash in facts.iter().chain(&remembered).filter(|fact| !fact.replaces.is_empty()) {
+        replaced.entry(&squash.id).or_default().extend(&squash.replaces);
+    }
+    let order = in_order(&graph, &facts).into_iter().flat_map(|id| {
+        let before: Vec<MigrationId> =
+            replaced.get(&id).into_iter().flatten().map(|id| (*id).clone()).collect();
+        before.into_iter().chain([id])
+    });
     let mut seen = BTreeSet::new();
     let order = order.filter(|id| seen.insert(id.clone()));
     let now: Vec<AppliedRow> = (1..).zip(order).map(|(id, migration)| AppliedRow { id, migration }).collect();
