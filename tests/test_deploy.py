@@ -38,7 +38,7 @@ COMMAND = re.compile(r"(?:django-rollback|(?:\./)?manage\.py(?: rollback(?= )|(?
 # What needs no database.
 ALONE = {"completions", "key", "stamp"}
 # What reads commits, as `plan` does with a range.
-OF_COMMITS = {"check", "graph"}
+OF_COMMITS = {"check", "graph", "import"}
 
 
 def blocks(kind: str) -> Iterator[tuple[str, str]]:

@@ -597,17 +597,17 @@ def test_a_sqlite_file_that_can_only_be_read(on_sqlite: Project, door: str) -> N
 
 
 @contextmanager
-def held_lock(database: Database) -> Iterator[None]:
-    """Another session that saves or rolls back."""
+def held_lock(database: Database, holder: str = "rollback by deploy@web-1") -> Iterator[None]:
+    """Another session that saves or rolls back, or does what else the holder says."""
     if database.vendor == "sqlite":
         with Path(f"{database.name}.rollback-lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            file.write(f"{HOLDER}\n2026-01-01T00:00:00Z\n")
+            file.write(f"{holder}\n2026-01-01T00:00:00Z\n")
             file.flush()
             yield
         return
     with database.connect() as connection:
-        connection.execute(f"SET application_name = 'django-rollback: {HOLDER}'")
+        connection.execute(f"SET application_name = 'django-rollback: {holder}'")
         connection.execute("BEGIN")
         connection.execute("SELECT id FROM django_rollback_lock WHERE id = 1 FOR UPDATE")
         yield
@@ -651,6 +651,20 @@ def start(project: Project, door: str, *words: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def test_a_rollback_waits_for_one_who_only_settles(project: Project) -> None:
+    """That is bookkeeping of milliseconds; who stays for longer is named as everybody else is."""
+    settles = "settle by deploy@web-1"
+    with held_lock(project.database, settles):
+        code, said = refusal(run(project, "original", "rollback"), "original")
+        assert (code, f": {settles}, since " in said) == (1, True), said
+    with held_lock(project.database, settles):
+        accepted = start(project, "original", "rollback_migrations", "--no-input")
+        assert accepted.stdout and accepted.stdout.readline().startswith("Rollback from ")
+        time.sleep(0.3)
+    said = accepted.communicate()[1]
+    assert accepted.returncode == 0, said
 
 
 def test_a_save_gives_up_waiting_for_the_lock(releases: TwoReleases) -> None:

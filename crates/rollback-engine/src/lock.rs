@@ -35,6 +35,10 @@ pub const LOCK_TIMEOUT: Duration = Duration::from_millis(100);
 const LOOK_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long the server keeps the locks of a client whose host has vanished.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a command waits for another one that only settles what was left behind.
+pub(crate) const SETTLED_WITHIN: Duration = Duration::from_secs(1);
+/// What such a session calls its operation.
+pub(crate) const SETTLE: &str = "settle";
 /// What the session's name begins with.
 const PREFIX: &str = "django-rollback: ";
 /// The longest `application_name` that PostgreSQL keeps.
@@ -68,6 +72,13 @@ pub struct Holder {
     pub pid: Option<i64>,
     /// Since when, as the database's clock says it.
     pub since: Option<String>,
+}
+
+impl Holder {
+    /// Whether it only writes down what became of commands that died: a matter of milliseconds.
+    pub(crate) fn is_settling(&self) -> bool {
+        self.what.strip_prefix(SETTLE).is_some_and(|rest| rest.starts_with(' '))
+    }
 }
 
 impl fmt::Display for Holder {

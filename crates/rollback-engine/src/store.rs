@@ -3,7 +3,8 @@
 mod capsules;
 
 use std::fs::File;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rollback_core::{AppliedRow, AppliedSet, CommitId, MigrationId, Release, Schema, Stored, StoredError};
 use serde::{Deserialize, Serialize};
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub use self::capsules::{CapsuleRow, Manifest};
 use crate::catalogue;
 use crate::error::EngineError;
-use crate::lock::{self, BlockingSession, Claim};
+use crate::lock::{self, BlockingSession, Claim, SETTLED_WITHIN};
 use crate::ports::{Database, DatabaseError, DatabaseErrorKind, Dialect, Purpose, Row, Value};
 use crate::signature::Signature;
 
@@ -364,10 +365,16 @@ impl<'d> Store<'d> {
     pub fn begin_locked(&mut self, purpose: Purpose, claim: &Claim) -> Result<()> {
         // Whoever is refused is told by whom. A holder that cannot be named has just let go.
         const TRIES: u32 = 5;
+        let started = Instant::now();
         let mut tries = 1;
         loop {
             match self.begin_locked_once(purpose, claim) {
                 Err(EngineError::Locked { holder: None, .. }) if tries < TRIES => tries += 1,
+                Err(EngineError::Locked { holder: Some(holder), .. })
+                    if holder.is_settling() && started.elapsed() < SETTLED_WITHIN =>
+                {
+                    thread::sleep(SETTLED_WITHIN / 50);
+                }
                 done => return done,
             }
         }

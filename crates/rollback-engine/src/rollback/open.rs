@@ -5,7 +5,7 @@ use rollback_core::CommitId;
 
 use crate::Actor;
 use crate::error::EngineError;
-use crate::lock::{Claim, LOCK_TIMEOUT};
+use crate::lock::{Claim, LOCK_TIMEOUT, SETTLE};
 use crate::ports::{Database, Purpose};
 use crate::store::{Operation, RecordedOperation, Store};
 
@@ -77,7 +77,7 @@ fn settle_what_is_left(database: &mut dyn Database, actor: &Actor) -> Result<Vec
     if left_behind(&mut store)?.is_empty() {
         return Ok(Vec::new());
     }
-    store.begin_locked(Purpose::Records, &Claim::new("settle", actor, LOCK_TIMEOUT))?;
+    store.begin_locked(Purpose::Records, &Claim::new(SETTLE, actor, LOCK_TIMEOUT))?;
     let settled = settle_all(&mut store);
     store.end(settled)
 }
