@@ -65,7 +65,8 @@ impl Release {
         self.sources().map(|(id, source)| self.facts_of(id, source)).collect()
     }
 
-    fn facts_of(&self, id: &MigrationId, source: &MigrationSource) -> MigrationFacts {
+    /// What planning has to know of one migration.
+    pub fn facts_of(&self, id: &MigrationId, source: &MigrationSource) -> MigrationFacts {
         let references =
             |references: &[Reference]| references.iter().filter_map(|to| self.target(to)).collect();
         MigrationFacts {
@@ -98,12 +99,18 @@ impl Release {
         facts: &[MigrationFacts],
         split: &BTreeSet<MigrationId>,
     ) -> (Graph, BTreeSet<String>) {
-        let apps = self.apps();
-        let named = facts.iter().flat_map(|fact| fact.dependencies.iter().chain(&fact.run_before));
-        let outside: BTreeSet<String> =
-            named.filter(|id| !apps.contains(id.app.as_str())).map(|id| id.app.clone()).collect();
+        let outside = self.outside(facts);
         let all: Vec<&MigrationFacts> = facts.iter().collect();
         (Graph::build(&all, &outside, split), outside)
+    }
+
+    /// The labels of the apps that migrations name and the repository does not have.
+    pub fn outside(&self, facts: &[MigrationFacts]) -> BTreeSet<String> {
+        let apps = self.apps();
+        let named = facts.iter().flat_map(|fact| fact.dependencies.iter().chain(&fact.run_before));
+        let outside: BTreeSet<&str> =
+            named.map(|id| id.app.as_str()).filter(|app| !apps.contains(app)).collect();
+        outside.into_iter().map(str::to_owned).collect()
     }
 }
 
@@ -119,9 +126,7 @@ pub fn in_order(graph: &Graph, facts: &[MigrationFacts]) -> Vec<MigrationId> {
 
 /// The operations that cannot be undone, as the plan names them.
 fn irreversible(operations: &[Operation]) -> Vec<String> {
-    let all = places(operations, "");
-    let irreversible = all.into_iter().filter(|(operation, _)| operation.reversible == Some(false));
-    irreversible.map(|(operation, place)| format!("{} ({place})", named(operation))).collect()
+    places(operations, &|operation| operation.reversible == Some(false))
 }
 
 /// Whether an operation, or one inside of it that changes the database, cannot be undone.
@@ -130,25 +135,31 @@ pub(crate) fn is_irreversible(operation: &Operation) -> bool {
 }
 
 fn custom(operations: &[Operation]) -> Vec<CustomOperation> {
-    let custom = places(operations, "").into_iter().filter(|(operation, _)| runs_code(operation));
-    custom
-        .map(|(operation, place)| CustomOperation {
-            operation: format!("{} ({place})", named(operation)),
-            sql: None,
-        })
-        .collect()
+    let custom = places(operations, &runs_code).into_iter();
+    custom.map(|operation| CustomOperation { operation, sql: None }).collect()
 }
 
-/// Each operation and what is inside of it, with the place of each: `operation 2, database operation 1`.
-fn places<'o>(operations: &'o [Operation], inside: &str) -> Vec<(&'o Operation, String)> {
-    let mut all = Vec::new();
-    for (number, operation) in (1..).zip(operations) {
-        let place = format!("{inside}operation {number}");
-        let below = places(operation.database_operations(), &format!("{place}, database "));
-        all.push((operation, place));
-        all.extend(below);
+/// The wanted operations, those inside of others too, each with its place: `RunSQL (operation 2, database operation 1)`.
+fn places(operations: &[Operation], is_wanted: &dyn Fn(&Operation) -> bool) -> Vec<String> {
+    fn collect(
+        operations: &[Operation],
+        inside: &mut Vec<usize>,
+        is_wanted: &dyn Fn(&Operation) -> bool,
+        found: &mut Vec<String>,
+    ) {
+        for (number, operation) in (1..).zip(operations) {
+            inside.push(number);
+            if is_wanted(operation) {
+                let place: Vec<String> = inside.iter().map(|number| format!("operation {number}")).collect();
+                found.push(format!("{} ({})", named(operation), place.join(", database ")));
+            }
+            collect(operation.database_operations(), inside, is_wanted, found);
+            inside.pop();
+        }
     }
-    all
+    let mut found = Vec::new();
+    collect(operations, &mut Vec::new(), is_wanted, &mut found);
+    found
 }
 
 /// An operation as the plan names it: its class, and the function of a `RunPython`.

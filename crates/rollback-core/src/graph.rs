@@ -3,7 +3,8 @@
 //! Where a rule looks odd it is Django's: the loader is the oracle, and the order of [`Graph::full_plan`] is its
 //! `migration_plan(leaf_nodes, clean_start=True)` to the letter, so that states are built as Django builds them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
 
 use crate::migration::{MigrationFacts, MigrationId};
 use crate::squash::Squashes;
@@ -11,15 +12,15 @@ use crate::squash::Squashes;
 /// Which migrations stand in front of and behind which.
 #[derive(Clone, Debug, Default)]
 pub struct Graph {
-    nodes: BTreeMap<MigrationId, Node>,
+    nodes: BTreeMap<Arc<MigrationId>, Node>,
 }
 
 #[derive(Clone, Debug, Default)]
 struct Node {
     /// False for a migration that others name and nobody has.
     known: bool,
-    parents: BTreeSet<MigrationId>,
-    children: BTreeSet<MigrationId>,
+    parents: BTreeSet<Arc<MigrationId>>,
+    children: BTreeSet<Arc<MigrationId>>,
 }
 
 impl Graph {
@@ -32,7 +33,7 @@ impl Graph {
     ) -> Self {
         let mut graph = Self::default();
         for fact in facts {
-            graph.nodes.insert(fact.id.clone(), Node { known: true, ..Node::default() });
+            graph.nodes.insert(Arc::new(fact.id.clone()), Node { known: true, ..Node::default() });
         }
         for fact in facts {
             graph.add_dependencies_inside_the_app(fact);
@@ -57,7 +58,7 @@ impl Graph {
 
     /// The migrations that must be applied before `migration`, by name.
     pub fn parents(&self, migration: &MigrationId) -> impl Iterator<Item = &MigrationId> {
-        self.nodes.get(migration).into_iter().flat_map(|node| &node.parents)
+        self.nodes.get(migration).into_iter().flat_map(|node| &node.parents).map(Arc::as_ref)
     }
 
     /// Whether `descendant` can only be applied when `ancestor` is.
@@ -68,7 +69,7 @@ impl Graph {
     /// Every migration, parents first: the order in which Django would apply them to an empty database.
     pub fn full_plan(&self) -> Vec<&MigrationId> {
         let mut plan = Vec::with_capacity(self.nodes.len());
-        let mut planned = BTreeSet::new();
+        let mut planned = HashSet::new();
         for leaf in self.leaf_nodes() {
             self.visit(leaf, &mut planned, &mut plan);
         }
@@ -80,20 +81,20 @@ impl Graph {
         self.nodes
             .iter()
             .filter(|(id, node)| node.children.iter().all(|child| child.app != id.app))
-            .map(|(id, _)| id)
+            .map(|(id, _)| id.as_ref())
     }
 
     /// Migrations that depend on each other in a circle, one after the other; none where no circle is.
     pub fn circle(&self) -> Option<Vec<MigrationId>> {
         // What has no parent left is taken away until nothing is, or only circles and what stands behind them.
         let mut waiting: BTreeMap<&MigrationId, usize> =
-            self.nodes.iter().map(|(id, node)| (id, node.parents.len())).collect();
+            self.nodes.iter().map(|(id, node)| (id.as_ref(), node.parents.len())).collect();
         let mut ready: Vec<&MigrationId> =
             waiting.iter().filter(|(_, parents)| **parents == 0).map(|(id, _)| *id).collect();
         while let Some(id) = ready.pop() {
             waiting.remove(id);
             for child in &self.nodes[id].children {
-                if let Some(parents) = waiting.get_mut(child) {
+                if let Some(parents) = waiting.get_mut(child.as_ref()) {
                     *parents -= 1;
                     if *parents == 0 {
                         ready.push(child);
@@ -113,7 +114,7 @@ impl Graph {
 
     fn parents_first<'a>(&'a self, start: &'a MigrationId) -> Vec<&'a MigrationId> {
         let mut plan = Vec::new();
-        self.visit(start, &mut BTreeSet::new(), &mut plan);
+        self.visit(start, &mut HashSet::new(), &mut plan);
         plan
     }
 
@@ -122,10 +123,10 @@ impl Graph {
     fn visit<'a>(
         &'a self,
         start: &'a MigrationId,
-        done: &mut BTreeSet<&'a MigrationId>,
+        done: &mut HashSet<&'a MigrationId>,
         plan: &mut Vec<&'a MigrationId>,
     ) {
-        let mut entered = BTreeSet::new();
+        let mut entered = HashSet::new();
         let mut stack = vec![(start, false)];
         while let Some((id, parents_done)) = stack.pop() {
             if done.contains(id) {
@@ -179,18 +180,24 @@ impl Graph {
         }
         let same_app = |other: &MigrationId| other.app == key.app;
         self.nodes
-            .iter()
-            .filter(|(id, _)| same_app(id))
+            .range::<MigrationId, _>(MigrationId::new(&key.app, "")..)
+            .take_while(|(id, _)| same_app(id))
             .find(|(_, node)| {
                 let neighbours = if first { &node.parents } else { &node.children };
-                !neighbours.iter().any(same_app)
+                !neighbours.iter().any(|id| same_app(id))
             })
-            .map(|(id, _)| id.clone())
+            .map(|(id, _)| MigrationId::clone(id))
     }
 
     fn add_edge(&mut self, child: &MigrationId, parent: &MigrationId) {
-        self.nodes.entry(child.clone()).or_default().parents.insert(parent.clone());
-        self.nodes.entry(parent.clone()).or_default().children.insert(child.clone());
+        let (child, parent) = (self.node(child), self.node(parent));
+        self.nodes.entry(Arc::clone(&child)).or_default().parents.insert(Arc::clone(&parent));
+        self.nodes.entry(parent).or_default().children.insert(child);
+    }
+
+    /// The name as the graph has it already, or a new one.
+    fn node(&self, id: &MigrationId) -> Arc<MigrationId> {
+        self.nodes.get_key_value(id).map_or_else(|| Arc::new(id.clone()), |(id, _)| Arc::clone(id))
     }
 
     fn remove_node(&mut self, id: &MigrationId) -> Option<Node> {
