@@ -7,8 +7,12 @@ mod signals;
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
+use mimalloc::MiMalloc;
 use rollback_cli::console::{Console, Level, Stream};
 use rollback_native::interrupt;
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() {
     let arguments: Vec<String> =

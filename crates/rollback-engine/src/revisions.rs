@@ -4,15 +4,16 @@
 //! apps. Several threads read and parse.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::iter;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use rollback_check::release::{File, Read, Release, in_order};
+use rollback_check::release::{File, Read, Release};
 use rollback_check::{Config, ConfigError};
 use rollback_core::{
-    AppliedRow, AppliedSet, MigrationId, OperationFacts, Plan, ProjectFacts, Situation, Way,
+    AppliedRow, AppliedSet, MigrationFacts, MigrationId, OperationFacts, Plan, ProjectFacts, Situation, Way,
 };
 use rollback_source::app::{self, Settings};
 use rollback_source::facts::{Action, MigrationSource, Operation, Reference, Target, Unknown, What};
@@ -27,6 +28,9 @@ pub const CONFIG_FILE: &str = "pyproject.toml";
 
 /// The stack of a thread that reads: as deep as the longest file can nest values. Memory is only used when it is.
 const STACK: usize = 512 * 1024 * 1024;
+
+/// How many migrations a thread takes at a time: neighbours, of which it remembers what they have in common.
+const BATCH: usize = 32;
 
 /// Why the migrations of a commit cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -135,7 +139,7 @@ impl<'f> Revision<'f> {
 
     /// Reads these migrations, unless they were read before.
     pub fn read(&mut self, wanted: &dyn Fn(&MigrationId) -> bool) -> Result<(), RevisionError> {
-        let work: Vec<Work> = self
+        let mut work: Vec<Work> = self
             .packages
             .iter()
             .flat_map(|package| package.migrations.iter().map(move |(name, index)| (package, name, *index)))
@@ -147,6 +151,7 @@ impl<'f> Revision<'f> {
             })
             .filter(|work| wanted(&work.id) && !self.release.read.contains_key(&work.id))
             .collect();
+        sort_for_reading(self.files, &mut work);
         let source = Source { files: self.files, paths: &self.paths, settings: self.settings.as_ref() };
         let read = read_all(source, &work)?;
         self.release.read.extend(read);
@@ -192,24 +197,22 @@ pub fn read_range(
 /// The plan from one commit back to another: all migrations of the newer one are applied, as a database has them that
 /// was migrated to it.
 pub fn plan(base: &Release, head: &Release) -> Plan {
-    let facts = head.facts();
-    let remembered = base.facts();
-    let (graph, outside) = head.graph(&facts, &BTreeSet::new());
-    // A squash is recorded, and what it replaces with it, also where only the older commit still says so.
-    let mut replaced: BTreeMap<&MigrationId, BTreeSet<&MigrationId>> = BTreeMap::new();
-    for squash in facts.iter().chain(&remembered).filter(|fact| !fact.replaces.is_empty()) {
-        replaced.entry(&squash.id).or_default().extend(&squash.replaces);
-    }
-    let order = in_order(&graph, &facts).into_iter().flat_map(|id| {
-        let before: Vec<MigrationId> =
-            replaced.get(&id).into_iter().flatten().map(|id| (*id).clone()).collect();
-        before.into_iter().chain([id])
-    });
-    let mut seen = BTreeSet::new();
-    let order = order.filter(|id| seen.insert(id.clone()));
-    let now: Vec<AppliedRow> = (1..).zip(order).map(|(id, migration)| AppliedRow { id, migration }).collect();
+    let migrations = head.facts();
+    let is_in_head = |id: &MigrationId| head.source(id).is_some_and(|source| source.class.is_some());
+    // Of what both have, the newer file counts; but a squash is recorded, and what it replaces with it, also where only
+    // the older commit still says so.
+    let counts =
+        |(id, source): &(&MigrationId, &MigrationSource)| !source.replaces.is_empty() || !is_in_head(id);
+    let remembered: Vec<MigrationFacts> =
+        base.sources().filter(counts).map(|(id, source)| base.facts_of(id, source)).collect();
+    let mut now: BTreeSet<&MigrationId> = migrations.iter().map(|fact| &fact.id).collect();
+    let squashes = migrations.iter().chain(&remembered).filter(|fact| is_in_head(&fact.id));
+    now.extend(squashes.flat_map(|fact| &fact.replaces));
+    let now: Vec<AppliedRow> =
+        (1..).zip(now).map(|(id, migration)| AppliedRow { id, migration: migration.clone() }).collect();
     let target: AppliedSet = base.sources().map(|(id, _)| id.clone()).collect();
-    let project = ProjectFacts { migrations: facts.clone(), unmigrated_apps: outside };
+    let unmigrated_apps = head.outside(&migrations);
+    let project = ProjectFacts { migrations, unmigrated_apps };
     rollback_core::plan(&Situation {
         now: &now,
         target: &target,
@@ -302,6 +305,18 @@ struct Work {
     is_certain: bool,
 }
 
+/// In the order in which the files are read fastest.
+fn sort_for_reading(files: &dyn Files, work: &mut [Work]) {
+    if work.len() <= BATCH {
+        return;
+    }
+    let mut order: Vec<usize> = work.iter().map(|work| work.index).collect();
+    files.sort_for_reading(&mut order);
+    let places: HashMap<usize, usize> =
+        order.into_iter().enumerate().map(|(place, index)| (index, place)).collect();
+    work.sort_by_key(|work| places[&work.index]);
+}
+
 /// Where the texts come from.
 #[derive(Clone, Copy)]
 struct Source<'s> {
@@ -311,9 +326,8 @@ struct Source<'s> {
 }
 
 fn read_all(source: Source<'_>, work: &[Work]) -> Result<BTreeMap<MigrationId, Arc<Read>>, RevisionError> {
-    const FEW: usize = 16;
     let cores = thread::available_parallelism().map_or(1, usize::from);
-    let threads = cores.min(work.len() / FEW + 1);
+    let threads = cores.min(work.len() / BATCH + 1);
     let next = AtomicUsize::new(0);
     let mut all = BTreeMap::new();
     let parts: Vec<Result<Part, RevisionError>> = thread::scope(|scope| {
@@ -338,7 +352,8 @@ fn read_some(source: Source<'_>, work: &[Work], next: &AtomicUsize) -> Result<Pa
     let read = |index: usize| reader.text(index);
     let tree = Tree::new(source.paths, &read).with_settings(source.settings);
     let mut done = Vec::new();
-    while let Some(work) = work.get(next.fetch_add(1, Ordering::Relaxed)) {
+    let batches = iter::from_fn(|| work.chunks(BATCH).nth(next.fetch_add(1, Ordering::Relaxed)));
+    for work in batches.flatten() {
         let text = reader.text(work.index).unwrap_or_default();
         let mut source = rollback_source::read(&work.module, &text, &tree);
         if let (Ok(source), false) = (&mut source, work.is_certain) {

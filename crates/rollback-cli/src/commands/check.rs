@@ -36,6 +36,7 @@ pub(crate) fn run(context: &mut Context<'_>, arguments: &CheckArguments) -> Resu
     });
     let compared = Compared { ends: &ends, base: base.release(), head: head.release(), config: &config };
     let is_failure = show(context, arguments, &compared, checked)?;
+    range::leave(context, base, head);
     Ok(if is_failure { ExitCode::Refused } else { ExitCode::Done } as i32)
 }
 

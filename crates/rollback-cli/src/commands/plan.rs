@@ -34,6 +34,7 @@ pub(crate) fn between_commits(context: &mut Context<'_>, range: &str) -> Result<
         print_steps(context, &plan)?;
         print_remarks(context, &plan)?;
     }
+    range::leave(context, base, head);
     Ok(if plan.blockers.is_empty() { ExitCode::Done } else { ExitCode::Refused })
 }
 

@@ -1,6 +1,7 @@
 //! Two commits out of what the user typed: `BASE..HEAD`, `BASE`, or nothing.
 
 use std::collections::BTreeSet;
+use std::mem;
 
 use rollback_check::Config;
 use rollback_core::CommitId;
@@ -8,6 +9,7 @@ use rollback_engine::ports::{Files, Repository, RepositoryError};
 use rollback_engine::revisions::{self, Revision, RevisionError};
 
 use super::Context;
+use crate::DoorKind;
 use crate::error::CliError;
 
 /// One end of a range.
@@ -83,6 +85,13 @@ pub(super) fn single(context: &Context<'_>, revision: Option<&str>) -> Result<En
 /// Opens the migrations of an end.
 pub(super) fn open<'e>(end: &'e End, config: &Config) -> Result<Revision<'e>, CliError> {
     Revision::open(end.files.as_ref(), config).map_err(|error| unread(&error))
+}
+
+/// Leaves what was read to the operating system, which takes it back at once, where the process ends with the command.
+pub(super) fn leave(context: &Context<'_>, base: Revision<'_>, head: Revision<'_>) {
+    if context.door.kind() == DoorKind::Native {
+        mem::forget((base, head));
+    }
 }
 
 pub(super) fn unread(error: &RevisionError) -> CliError {
