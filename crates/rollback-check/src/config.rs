@@ -6,8 +6,8 @@ use globset::{Glob, GlobMatcher};
 use serde::Deserialize;
 
 use crate::check::Vendor;
-use crate::finding::{Finding, Level};
-use crate::rules::{RULES, Rule};
+use crate::finding::Finding;
+use crate::rules::{Level, RULES, Rule};
 
 /// What a project wants to know, and where its migrations are.
 #[derive(Clone, Debug, Default)]

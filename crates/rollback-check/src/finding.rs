@@ -4,29 +4,7 @@ use std::ops::Range;
 
 use rollback_core::MigrationId;
 
-use crate::rules::Rule;
-
-/// How much a finding matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// Good to know before the deploy.
-    Note,
-    /// Somebody should look at it.
-    Warning,
-    /// The release cannot be rolled back, or the project does not migrate.
-    Error,
-}
-
-impl Level {
-    /// The word for it in documents.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Note => "note",
-            Self::Warning => "warning",
-            Self::Error => "error",
-        }
-    }
-}
+use crate::rules::{Level, Rule};
 
 /// A range of a file's text.
 #[derive(Clone, Debug, PartialEq, Eq)]

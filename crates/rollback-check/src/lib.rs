@@ -14,6 +14,6 @@ pub mod suppress;
 
 pub use check::{Checked, Range, Vendor, check};
 pub use config::{Config, ConfigError};
-pub use finding::{Finding, Level, Place};
+pub use finding::{Finding, Place};
 pub use release::Release;
-pub use rules::Rule;
+pub use rules::{Level, Rule};

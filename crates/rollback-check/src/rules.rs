@@ -1,6 +1,26 @@
 //! The rules: what each is called, how much it matters, and the page that explains it.
 
-use crate::finding::Level;
+/// How much a finding matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Good to know before the deploy.
+    Note,
+    /// Somebody should look at it.
+    Warning,
+    /// The release cannot be rolled back, or the project does not migrate.
+    Error,
+}
+
+impl Level {
+    /// The word for it in documents.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Note => "note",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}
 
 /// One rule.
 #[derive(Debug, PartialEq, Eq)]

@@ -16,6 +16,7 @@ use rollback_core::{
 use self::reading::Reading;
 use self::tags::Selection;
 pub use self::tags::{Reason, Skipped, Tagged};
+use crate::Actor;
 use crate::capsules::{self, Kept, NewCapsule};
 use crate::error::EngineError;
 use crate::lock::{self, Claim};
@@ -25,8 +26,7 @@ use crate::revisions::RevisionError;
 use crate::rollback::open;
 use crate::save;
 use crate::signature::Keyring;
-use crate::store::{APP_LABEL, OPERATION_FORMAT, Operation, PastRelease, Store, StoredRelease};
-use crate::{Actor, VERSION};
+use crate::store::{APP_LABEL, Operation, PastRelease, Store, StoredRelease};
 
 /// What to import.
 #[derive(Clone, Copy)]
@@ -341,26 +341,9 @@ fn keep(store: &mut Store<'_>, import: &Import, keys: &Keyring) -> Result<(), En
 
 fn operation(actor: &Actor, tagged: &Tagged, set: String) -> Operation {
     Operation {
-        format: OPERATION_FORMAT,
-        kind: "import".to_owned(),
-        outcome: "done".to_owned(),
-        from: None,
         to: Some(tagged.commit.clone()),
         tags: tagged.tags.clone(),
-        from_set: None,
         to_set: Some(set),
-        steps: Vec::new(),
-        steps_done: 0,
-        releases_removed: Vec::new(),
-        failed_step: None,
-        waits_until: None,
-        step_begun: false,
-        verified: None,
-        lost_rows: None,
-        token: None,
-        plan: None,
-        user: actor.user.clone(),
-        host: actor.host.clone(),
-        version: VERSION.to_owned(),
+        ..Operation::new("import", "done", actor)
     }
 }

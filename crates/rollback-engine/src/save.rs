@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use rollback_core::legacy::newest_per_app;
 use rollback_core::{AppliedRow, AppliedSet, CommitId, MigrationId, Release};
 
+use crate::Actor;
 use crate::capsules::{self, NewCapsule};
 use crate::error::EngineError;
 use crate::lock::{self, Claim};
@@ -13,8 +14,7 @@ use crate::ports::{Database, DatabaseErrorKind, Purpose, Runner};
 use crate::releases;
 use crate::rollback::open;
 use crate::signature::Keyring;
-use crate::store::{APP_LABEL, NewRelease, OPERATION_FORMAT, Operation, SetSource, Store, StoredRelease};
-use crate::{Actor, VERSION};
+use crate::store::{APP_LABEL, NewRelease, Operation, SetSource, Store, StoredRelease};
 
 /// What to save.
 #[derive(Clone, Copy)]
@@ -248,27 +248,12 @@ fn saved(
 fn operation(request: &SaveRequest<'_>, tags: &[String], known: &[StoredRelease], set: String) -> Operation {
     let before = known.first();
     Operation {
-        format: OPERATION_FORMAT,
-        kind: "save".to_owned(),
-        outcome: "done".to_owned(),
         from: before.map(|release| release.release.commit.clone()),
         to: Some(request.commit.clone()),
         tags: tags.to_vec(),
         from_set: before.and_then(|release| releases::hash_of(release).map(str::to_owned)),
         to_set: Some(set),
-        steps: Vec::new(),
-        steps_done: 0,
-        releases_removed: Vec::new(),
-        failed_step: None,
-        waits_until: None,
-        step_begun: false,
-        verified: None,
-        lost_rows: None,
-        token: None,
-        plan: None,
-        user: request.actor.user.clone(),
-        host: request.actor.host.clone(),
-        version: VERSION.to_owned(),
+        ..Operation::new("save", "done", request.actor)
     }
 }
 

@@ -15,6 +15,7 @@ use crate::error::EngineError;
 use crate::lock::{self, BlockingSession, Claim, SETTLED_WITHIN};
 use crate::ports::{Database, DatabaseError, DatabaseErrorKind, Dialect, Purpose, Row, Value};
 use crate::signature::Signature;
+use crate::{Actor, VERSION};
 
 /// The app label under which our tables and migrations stand.
 pub const APP_LABEL: &str = "django_rollback";
@@ -124,8 +125,37 @@ pub struct Operation {
     pub version: String,
 }
 
+impl Operation {
+    /// An operation of this kind that begins or has ended now, and has nothing to tell yet.
+    pub(crate) fn new(kind: &str, outcome: &str, actor: &Actor) -> Self {
+        Self {
+            format: OPERATION_FORMAT,
+            kind: kind.to_owned(),
+            outcome: outcome.to_owned(),
+            from: None,
+            to: None,
+            tags: Vec::new(),
+            from_set: None,
+            to_set: None,
+            steps: Vec::new(),
+            steps_done: 0,
+            releases_removed: Vec::new(),
+            failed_step: None,
+            waits_until: None,
+            step_begun: false,
+            verified: None,
+            lost_rows: None,
+            token: None,
+            plan: None,
+            user: actor.user.clone(),
+            host: actor.host.clone(),
+            version: VERSION.to_owned(),
+        }
+    }
+}
+
 /// The version of the documents in history that this code writes.
-pub(crate) const OPERATION_FORMAT: u32 = 1;
+const OPERATION_FORMAT: u32 = 1;
 
 fn operation_format() -> u32 {
     OPERATION_FORMAT

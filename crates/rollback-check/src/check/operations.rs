@@ -6,9 +6,9 @@ use rollback_core::{MigrationFacts, MigrationId};
 use rollback_source::facts::{Action, MigrationSource, Operation};
 
 use super::{Checker, Vendor};
-use crate::finding::{Finding, Level};
+use crate::finding::Finding;
 use crate::release::{described, in_order, is_irreversible, is_undone_by_nothing};
-use crate::rules::{self, Rule};
+use crate::rules::{self, Level, Rule};
 use crate::state::{Known, Model, Models};
 
 /// Constraints that are indexes.

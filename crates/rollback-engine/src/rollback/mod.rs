@@ -25,12 +25,12 @@ use self::open::Unfinished;
 pub use self::rehearse::{Rehearsed, keep_rehearsal, rehearse};
 pub use self::script::script;
 use self::verify::Expected;
+use crate::Actor;
 use crate::error::EngineError;
 use crate::ports::{Database, Purpose, Runner};
 use crate::releases;
 use crate::signature::Keyring;
-use crate::store::{APP_LABEL, OPERATION_FORMAT, Operation, Store, StoredRelease};
-use crate::{Actor, VERSION};
+use crate::store::{APP_LABEL, Operation, Store, StoredRelease};
 
 /// A plan with what it was made from: the same value is printed and carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -295,26 +295,12 @@ pub fn was_handed_over(database: &mut dyn Database, token: &str) -> Result<bool,
 fn operation(prepared: &Prepared, actor: &Actor) -> Operation {
     let removed: Vec<CommitId> = prepared.removed.iter().map(|release| release.commit.clone()).collect();
     Operation {
-        format: OPERATION_FORMAT,
-        kind: "rollback".to_owned(),
-        outcome: "running".to_owned(),
         from: Some(prepared.from.commit.clone()),
         to: Some(prepared.to.commit.clone()),
         tags: prepared.to.tags.clone(),
-        from_set: None,
-        to_set: None,
         steps: prepared.plan.steps.iter().map(|step| step.migration.to_string()).collect(),
-        steps_done: 0,
         releases_removed: removed,
-        failed_step: None,
-        waits_until: None,
-        step_begun: false,
-        verified: None,
         lost_rows: Some(prepared.lost_rows()).filter(|rows| *rows > 0),
-        token: None,
-        plan: None,
-        user: actor.user.clone(),
-        host: actor.host.clone(),
-        version: VERSION.to_owned(),
+        ..Operation::new("rollback", "running", actor)
     }
 }
