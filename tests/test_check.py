@@ -265,6 +265,30 @@ def squashed(project: Project) -> Project:
     return project
 
 
+@pytest.mark.parametrize(
+    ("sets", "expected"),
+    [
+        ('{("name", "id")}', ["RB043 shop.0002"]),
+        ('{("id", "name"), ("name", "id")}', ["RB043 shop.0002"]),
+        ('{("id", "name")}', []),
+        ("set()", []),
+    ],
+)
+def test_index_together(project: Project, sets: str, expected: list[str]) -> None:
+    """Django 5.1 has it in old migrations only."""
+    options = f'{ITEM[:-1]}, options={{"index_together": {{("id", "name")}}}})'
+    project.commit(in_shop(_0001=migration(options)), tag="v2")
+    project.write(in_shop(_0002=migration(f'migrations.AlterIndexTogether("item", {sets})', after=["shop.0001"])))
+    same(found(check(project, "v2")), expected)
+
+
+def test_an_operation_with_a_reverse_that_says_it_has_none(project: Project) -> None:
+    own = "class OneWay(migrations.RunSQL):\n    reversible = False\n"
+    project.write(in_shop(_0002=migration('OneWay("SELECT 1", "SELECT 1")', code=own, after=["shop.0001"])))
+    messages = [finding["message"] for finding in check(project, "v1")["findings"]]
+    same(messages, ["OneWay of shop.0002 says that it cannot be undone"])
+
+
 def test_a_squash_beside_what_it_replaces(squashed: Project) -> None:
     result = check(squashed, "v2..v3")
     assert (found(result), result["undo"], result["migrations"]) == ([], [], 1)

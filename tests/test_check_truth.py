@@ -120,6 +120,8 @@ def item(**fields: str) -> list[str]:
 
 
 ITEM = create("Item", **NAMED)
+UNMANAGED = f'{ITEM[:-1]}, options={{"managed": False}})'
+NOTED = {"note": "models.CharField(max_length=20, null=True)"}
 PLAIN = [ITEM]
 TAG = create("Tag", **NAMED)
 TAGS = to("Tag", kind="ManyToManyField")
@@ -147,6 +149,7 @@ def goes_to_new(column: str = "price", value: str = "<new>") -> list[str]:
     return [f"UPDATE APP_item SET {column} = {value} WHERE id = 1"]
 
 
+CHECK_KEYS = "from django.db import connection; connection.check_constraints()"
 TEXT = "models.TextField()"
 INTEGER = "models.IntegerField({})"
 
@@ -224,6 +227,17 @@ CASES: dict[str, Case] = {
         rows=["INSERT INTO APP_item (name, price) VALUES ('a', 5)"],
         rules="RB021",
     ),
+    "sql_for_a_model": Case(
+        PLAIN,
+        [
+            'migrations.RunSQL("CREATE TABLE APP_note (id integer PRIMARY KEY)", "DROP TABLE APP_note", '
+            f"state_operations=[{create('Note')}])",
+            add("Note", "price", NUMBER),
+        ],
+    ),
+    "nothing_for_sql": Case(
+        PLAIN, ["migrations.RunSQL(migrations.RunSQL.noop, migrations.RunSQL.noop)", "migrations.RunSQL([], [])"]
+    ),
     "sql_for_a_field": Case(
         PLAIN,
         [
@@ -285,6 +299,36 @@ CASES: dict[str, Case] = {
         PLAIN,
         [create("Order", **NAMED), 'migrations.DeleteModel("Order")'],
         wider={LOSES: "the table is gone already"},
+    ),
+    "field_of_a_model_that_is_managed_no_more": Case(
+        PLAIN,
+        [
+            'migrations.AlterModelOptions("item", {"managed": False})',
+            add("Item", "price", NUMBER),
+            'migrations.DeleteModel("item")',
+        ],
+    ),
+    "field_of_a_model_that_becomes_managed": Case(
+        ["migrations.RunSQL('CREATE TABLE APP_item (id integer PRIMARY KEY, name varchar(20))')", UNMANAGED],
+        ['migrations.AlterModelOptions("item", {})', add("Item", "price", "models.IntegerField(null=True)")],
+        rows=["INSERT INTO APP_item (id, name) VALUES (1, 'a')"],
+        new_rows=goes_to_new(),
+    ),
+    "field_of_a_model_with_another_s_table": Case(
+        item(**NAMED, **NOTED),
+        [
+            separate(
+                state=(
+                    'migrations.DeleteModel("Item")',
+                    f'{create("Thing", **NAMED, **NOTED)[:-1]}, options={{"db_table": "APP_item"}})',
+                )
+            ),
+            add("Thing", "price", "models.IntegerField(null=True)"),
+            remove("note", "Thing"),
+        ],
+        rows=["INSERT INTO APP_item (name, note) VALUES ('a', 'b')"],
+        new_rows=goes_to_new(),
+        rules="RB021",
     ),
     "rename_model": Case(PLAIN, ['migrations.RenameModel("Item", "Thing")'], rules="RB024"),
     "rename_model_with_a_table": Case(
@@ -352,6 +396,21 @@ CASES: dict[str, Case] = {
         [add("Item", "at", "models.DateTimeField(auto_now=True)")],
         rules="RB023",
         wider={LOSES: "no value of it is written here"},
+    ),
+    "add_virtual": Case(
+        item(price=NUMBER),
+        [
+            'migrations.AddField("Item", "double", models.GeneratedField(expression=models.F("price") * 2, '
+            "output_field=models.IntegerField(), db_persist=False))"
+        ],
+        rows=PRICED,
+        since=(5, 0),
+        on=ON_SQLITE,
+    ),
+    "add_composite_key": Case(
+        PLAIN,
+        [separate(add("Item", "pk", 'models.CompositePrimaryKey("id", "name")'))],
+        since=(5, 2),
     ),
     "add_null_unique": Case(
         PLAIN, [add("Item", "price", "models.IntegerField(null=True, unique=True)")], new_rows=goes_to_new()
@@ -707,17 +766,29 @@ CASES: dict[str, Case] = {
         writes=["Item.objects.create(price='x')"],
         rules="RB025",
     ),
+    "boolean_to_integer": Case(
+        **was("models.BooleanField()", "true"),
+        **became("models.IntegerField()"),
+        new_rows=goes_to_new(),
+        rules="RB025",
+        on=ON_POSTGRESQL,
+    ),
+    "integer_to_boolean": Case(
+        **was("models.IntegerField()", "1"), **became("models.BooleanField()"), rules="RB025", on=ON_POSTGRESQL
+    ),
     "integer_to_foreign_key": Case(
         [TAG, create("Item", tag="models.BigIntegerField()")],
         [alter("tag", to("Tag", ', db_column="tag"'))],
         rows=[A_TAG, "INSERT INTO APP_item (tag) VALUES (7)"],
-        writes=["Item.objects.create(tag=999); from django.db import connection; connection.check_constraints()"],
-        narrower={OLDER_CODE: "a foreign key is none of the constraints that are looked at"},
+        writes=["Item.objects.create(tag=999); " + CHECK_KEYS],
+        rules="RB025",
     ),
     "integer_to_one_to_one": Case(
         [TAG, create("Item", tag="models.BigIntegerField(unique=True)")],
         [alter("tag", to("Tag", ', db_column="tag"', "OneToOneField"))],
         rows=[A_TAG, "INSERT INTO APP_item (tag) VALUES (7)"],
+        writes=["Item.objects.create(tag=999); " + CHECK_KEYS],
+        rules="RB025",
     ),
     "foreign_key_to_one_to_one": Case(
         [TAG, create("Item", tag=to("Tag"))],
@@ -740,8 +811,35 @@ CASES: dict[str, Case] = {
             "INSERT INTO APP_sort (id, name) VALUES (7, 's'), (8, 's')",
             "INSERT INTO APP_item (tag_id) VALUES (7)",
         ],
+        writes=["Tag.objects.create(id=9, name='t'); Item.objects.create(tag_id=9); " + CHECK_KEYS],
         more_rows=["INSERT INTO APP_item (tag_id) VALUES (8)"],
-        narrower={MAY_FAIL: "what a foreign key points to is not compared"},
+        rules="RB025",
+    ),
+    "foreign_key_to_another_name_of_the_model": Case(
+        [f'{TAG[:-1]}, options={{"db_table": "APP_tag"}})', create("Item", tag=to("Tag"))],
+        ['migrations.RenameModel("Tag", "Label")', alter("tag", to("Label", ", null=True"))],
+        rows=[A_TAG, "INSERT INTO APP_item (tag_id) VALUES (7)"],
+        more_rows=["INSERT INTO APP_item (tag_id) VALUES (NULL)"],
+    ),
+    "foreign_key_to_the_same_table": Case(
+        [TAG, create("Item", tag=to("Tag"))],
+        [
+            separate(state=(f'{create("Label", **NAMED)[:-1]}, options={{"db_table": "APP_tag"}})',)),
+            alter("tag", to("Label")),
+        ],
+        rows=[A_TAG, "INSERT INTO APP_item (tag_id) VALUES (7)"],
+    ),
+    "foreign_key_without_a_constraint_to_another_model": Case(
+        [TAG, create("Sort", **NAMED), create("Item", tag=to("Tag", ", db_constraint=False"))],
+        [alter("tag", to("Sort", ", db_constraint=False"))],
+        rows=[A_TAG, "INSERT INTO APP_item (tag_id) VALUES (7)"],
+        more_rows=["INSERT INTO APP_item (tag_id) VALUES (8)"],
+    ),
+    "foreign_key_to_integer": Case(
+        [TAG, create("Item", tag=to("Tag"))],
+        [alter("tag", 'models.BigIntegerField(db_column="tag_id")')],
+        rows=[A_TAG, "INSERT INTO APP_item (tag_id) VALUES (7)"],
+        more_rows=["INSERT INTO APP_item (tag_id) VALUES (8)"],
     ),
     # Unique
     "unique_comes": Case(
@@ -768,6 +866,11 @@ CASES: dict[str, Case] = {
     ),
     "unique_constraint_goes": Case(
         [ITEM, 'migrations.AddConstraint("Item", models.UniqueConstraint(fields=["name"], name="APP_one"))'],
+        ['migrations.RemoveConstraint("Item", "APP_one")'],
+        more_rows=ONE,
+    ),
+    "unique_constraint_of_the_first_migration_goes": Case(
+        [f'{ITEM[:-1]}, options={{"constraints": [models.UniqueConstraint(fields=["name"], name="APP_one")]}})'],
         ['migrations.RemoveConstraint("Item", "APP_one")'],
         more_rows=ONE,
     ),
@@ -930,7 +1033,7 @@ def files(app, kind):
 SAMPLES = {
     "CharField": "m", "SlugField": "m", "TextField": "m", "FileField": "m", "BinaryField": b"m",
     "DateField": "2020-03-04", "DateTimeField": "2020-03-04T00:00:00Z", "JSONField": {}, "ArrayField": [],
-    "IntegerRangeField": (100, 101),
+    "IntegerRangeField": (100, 101), "BooleanField": True,
 }
 
 def value(field, number):

@@ -25,6 +25,15 @@ pub(crate) struct Change {
     pub(crate) is_cut: bool,
 }
 
+/// Whether PostgreSQL refuses what is written as the old kind, though it can make the new kind of what is there: Django
+/// writes `true` and no number, or a number and no `true`.
+pub(crate) fn is_written_otherwise(old: &Field, new: &Field) -> bool {
+    let kinds = (kind(&old.class), kind(&new.class));
+    old.is_django
+        && new.is_django
+        && matches!(kinds, (Some("boolean"), Some("integer")) | (Some("integer"), Some("boolean")))
+}
+
 /// What a positive number takes less of.
 pub(crate) const NO_NEGATIVE: &str = "no negative numbers";
 
@@ -35,12 +44,9 @@ pub(crate) fn narrowed(old: &Field, new: &Field) -> Option<Change> {
     if size(old).is_some() && is_positive(new) && !is_positive(old) {
         return refused(NO_NEGATIVE.to_owned());
     }
+    let how = format!("{} instead of {}", new.class, old.class);
     if let (Some(old), Some(new)) = (size(old), size(new)) {
-        return if new < old {
-            refused(format!("{} instead of {}", INTEGERS[new][1], INTEGERS[old][1]))
-        } else {
-            None
-        };
+        return if new < old { refused(how) } else { None };
     }
     if let (Some(old), Some(new)) = (old.digits, new.digits) {
         return fewer_digits(old, new);
@@ -74,6 +80,7 @@ fn other_kind(old: &Field, new: &Field) -> Option<Change> {
     const CUT: &[(&str, &str)] = &[
         ("timestamp", "date"),
         ("timestamp", "time"),
+        ("integer", "boolean"),
         ("double", "integer"),
         ("numeric", "integer"),
         ("double", "numeric"),

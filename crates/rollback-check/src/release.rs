@@ -173,7 +173,7 @@ fn named(operation: &Operation) -> String {
 /// Whether undoing an operation runs code of the project, or SQL of its own.
 fn runs_code(operation: &Operation) -> bool {
     match &operation.action {
-        Action::RunPython { reverse, .. } | Action::RunSql { reverse } => {
+        Action::RunPython { reverse, .. } | Action::RunSql { reverse, .. } => {
             matches!(reverse, Reverse::Given | Reverse::Unknown)
         }
         Action::Custom | Action::Unknown => true,
@@ -188,7 +188,9 @@ pub fn described(operation: &Operation) -> String {
         Action::CreateModel { name, .. }
         | Action::DeleteModel { name }
         | Action::AlterModelTable { name, .. } => (name.as_str(), None),
-        Action::AlterUniqueTogether { name, .. } => (name.as_str(), None),
+        Action::AlterUniqueTogether { name, .. }
+        | Action::AlterIndexTogether { name, .. }
+        | Action::AlterOptions { name, .. } => (name.as_str(), None),
         Action::AddField { model, name, .. } | Action::AlterField { model, name, .. } => {
             (model.as_str(), Some(name.as_str()))
         }
@@ -217,6 +219,6 @@ pub fn described(operation: &Operation) -> String {
 pub(crate) fn is_undone_by_nothing(operation: &Operation) -> bool {
     matches!(
         operation.action,
-        Action::RunPython { reverse: Reverse::Noop, .. } | Action::RunSql { reverse: Reverse::Noop }
+        Action::RunPython { reverse: Reverse::Noop, .. } | Action::RunSql { reverse: Reverse::Noop, .. }
     )
 }

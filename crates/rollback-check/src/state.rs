@@ -7,7 +7,7 @@ use rollback_source::facts::{Action, Field, Operation};
 /// The models of all apps, by app label and the name in lower case.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Models {
-    models: BTreeMap<(String, String), Model>,
+    models: BTreeMap<Key, Model>,
 }
 
 /// One model.
@@ -19,9 +19,15 @@ pub(crate) struct Model {
     pub(crate) table: Option<String>,
     /// Whether it has a table.
     pub(crate) has_table: bool,
+    /// Whether it is a proxy of another one.
+    pub(crate) is_proxy: bool,
+    /// Whether only the state got it: the table was there before, mostly under another model's name.
+    pub(crate) is_adopted: bool,
     /// The sets of `unique_together`.
     pub(crate) unique_together: Vec<Vec<String>>,
-    /// Its constraints by name, with their classes, as far as migrations of their own have added them.
+    /// The sets of `index_together`.
+    pub(crate) index_together: Vec<Vec<String>>,
+    /// Its constraints by name, with their classes, as far as they are known.
     pub(crate) constraints: BTreeMap<String, String>,
     /// Whether rows have an order of their own.
     pub(crate) is_ordered: bool,
@@ -39,7 +45,11 @@ pub(crate) struct Known {
     pub(crate) is_new: bool,
     /// The column that the older release knows it by, where the newer one has changed that.
     pub(crate) older_column: Option<String>,
+    /// The model that it leads to, by app label and the name in lower case, where a relation names one.
+    pub(crate) to: Option<Key>,
 }
+
+type Key = (String, String);
 
 impl Models {
     /// A model, whatever the case of its name.
@@ -55,24 +65,8 @@ impl Models {
     /// Changes the models as the operation does; `is_new` where the newer release brings it.
     pub(crate) fn apply(&mut self, app: &str, operation: &Operation, is_new: bool) {
         match &operation.action {
-            Action::CreateModel { name, fields, table, has_table, unique_together, is_ordered } => {
-                let fields = fields
-                    .iter()
-                    .map(|(name, field)| (name.to_lowercase(), Known::new(field, is_new)))
-                    .collect();
-                let has_table = has_table.unwrap_or(true);
-                let (table, unique_together) = (table.clone(), unique_together.clone());
-                let is_ordered = *is_ordered;
-                let model = Model {
-                    fields,
-                    table,
-                    has_table,
-                    is_new,
-                    unique_together,
-                    is_ordered,
-                    ..Model::default()
-                };
-                self.models.insert(key(app, name), model);
+            Action::CreateModel { name, .. } => {
+                self.models.insert(key(app, name), Model::made(app, &operation.action, is_new));
             }
             Action::DeleteModel { name } => {
                 self.models.remove(&key(app, name));
@@ -81,6 +75,7 @@ impl Models {
                 if let Some(mut model) = self.models.remove(&key(app, old)) {
                     model.leave_table(is_new, app, old);
                     self.models.insert(key(app, new), model);
+                    self.lead_to(&key(app, old), &key(app, new));
                 }
             }
             Action::AlterModelTable { name, table } => {
@@ -91,14 +86,22 @@ impl Models {
             Action::AlterUniqueTogether { name, sets } => {
                 self.model(app, name).unique_together = sets.clone().unwrap_or_default();
             }
+            Action::AlterIndexTogether { name, sets } => {
+                self.model(app, name).index_together = sets.clone().unwrap_or_default();
+            }
+            Action::AlterOptions { name, is_managed: Some(is_managed) } => {
+                let model = self.model(app, name);
+                model.has_table = *is_managed && !model.is_proxy;
+            }
             Action::AddField { model, name, field } => {
-                let known = Known::new(field, is_new);
+                let known = Known::new(&key(app, model), field, is_new);
                 self.model(app, model).fields.insert(name.to_lowercase(), known);
             }
             Action::AlterField { model, name, field } => {
                 let fields = &mut self.model(app, model).fields;
                 let before = fields.remove(&name.to_lowercase());
-                let mut known = Known::new(field, before.as_ref().is_some_and(|known| known.is_new));
+                let was_new = before.as_ref().is_some_and(|known| known.is_new);
+                let mut known = Known::new(&key(app, model), field, was_new);
                 if let Some(mut before) = before {
                     before.leave_column(is_new, name);
                     known.older_column = before.older_column;
@@ -122,13 +125,35 @@ impl Models {
                     fields.insert(new.to_lowercase(), known);
                 }
             }
-            Action::Separate { state, .. } => {
+            Action::Separate { database, state } => {
+                for operation in state {
+                    let adopts = !database.iter().any(|made| may_make(made, operation));
+                    self.apply(app, operation, is_new);
+                    if let (Action::CreateModel { name, .. }, true) = (&operation.action, adopts) {
+                        self.model(app, name).adopt();
+                    }
+                }
+            }
+            Action::RunSql { state, .. } => {
                 for operation in state {
                     self.apply(app, operation, is_new);
                 }
             }
             _ => {}
         }
+    }
+
+    /// Relations to a model that is renamed follow it.
+    fn lead_to(&mut self, old: &Key, new: &Key) {
+        let fields = self.models.values_mut().flat_map(|model| model.fields.values_mut());
+        for known in fields.filter(|known| known.to.as_ref() == Some(old)) {
+            known.to = Some(new.clone());
+        }
+    }
+
+    /// The model that a relation leads to.
+    pub(crate) fn led_to(&self, known: &Known) -> Option<(&Key, &Model)> {
+        self.models.get_key_value(known.to.as_ref()?)
     }
 
     fn model(&mut self, app: &str, name: &str) -> &mut Model {
@@ -138,6 +163,45 @@ impl Models {
 }
 
 impl Model {
+    /// As `CreateModel` makes it.
+    fn made(app: &str, action: &Action, is_new: bool) -> Self {
+        let Action::CreateModel {
+            name,
+            fields,
+            table,
+            unique_together,
+            index_together,
+            constraints,
+            is_ordered,
+            has_table,
+            is_proxy,
+        } = action
+        else {
+            return Self::default();
+        };
+        let model = key(app, name);
+        let known =
+            |(name, field): &(String, Field)| (name.to_lowercase(), Known::new(&model, field, is_new));
+        Self {
+            fields: fields.iter().map(known).collect(),
+            table: table.clone(),
+            has_table: has_table.unwrap_or(true),
+            is_proxy: *is_proxy,
+            unique_together: unique_together.clone(),
+            index_together: index_together.clone(),
+            constraints: constraints.iter().cloned().collect(),
+            is_ordered: *is_ordered,
+            is_new,
+            ..Self::default()
+        }
+    }
+
+    /// The table was there before.
+    fn adopt(&mut self) {
+        (self.is_adopted, self.is_new) = (true, false);
+        self.fields.values_mut().for_each(|known| known.is_new = false);
+    }
+
     /// The table that it has under this name.
     pub(crate) fn table_as(&self, app: &str, name: &str) -> String {
         self.table.clone().unwrap_or_else(|| format!("{app}_{}", name.to_lowercase()))
@@ -156,8 +220,14 @@ impl Model {
 }
 
 impl Known {
-    fn new(field: &Field, is_new: bool) -> Self {
-        Self { field: field.clone(), is_new, older_column: None }
+    pub(crate) fn new(model: &Key, field: &Field, is_new: bool) -> Self {
+        let to = field.to.as_deref().and_then(|to| match to.split_once('.') {
+            Some(("settings", _)) => None,
+            Some((app, name)) => Some(key(app, name)),
+            None if to == "self" => Some(model.clone()),
+            None => Some(key(&model.0, to)),
+        });
+        Self { field: field.clone(), is_new, older_column: None, to }
     }
 
     fn leave_column(&mut self, is_new: bool, name: &str) {
@@ -178,6 +248,18 @@ pub(crate) fn column(field: &Field, name: &str) -> String {
     field.column.clone().unwrap_or_else(usual)
 }
 
-fn key(app: &str, model: &str) -> (String, String) {
+/// Whether an operation on the database may make the table of a model that the state gets.
+fn may_make(operation: &Operation, state: &Operation) -> bool {
+    match (&operation.action, &state.action) {
+        (Action::CreateModel { name, .. }, Action::CreateModel { name: made, .. }) => {
+            name.eq_ignore_ascii_case(made)
+        }
+        (Action::Separate { database, .. }, _) => database.iter().any(|inner| may_make(inner, state)),
+        (Action::RunPython { .. } | Action::RunSql { .. } | Action::Custom | Action::Unknown, _) => true,
+        _ => false,
+    }
+}
+
+pub(crate) fn key(app: &str, model: &str) -> Key {
     (app.to_owned(), model.to_lowercase())
 }

@@ -186,10 +186,16 @@ pub enum Action {
         table: Option<String>,
         /// `options["unique_together"]`.
         unique_together: Vec<Vec<String>>,
+        /// `options["index_together"]`.
+        index_together: Vec<Vec<String>>,
+        /// `options["constraints"]`: the name and the class of each, as far as they are known.
+        constraints: Vec<(String, String)>,
         /// Whether rows have an order of their own, in the column `_order`.
         is_ordered: bool,
         /// Whether there is a table: not for a proxy or an unmanaged model; none where that is not known.
         has_table: Option<bool>,
+        /// Whether it is a proxy; not where that is not known.
+        is_proxy: bool,
     },
     /// `DeleteModel`.
     DeleteModel {
@@ -216,6 +222,20 @@ pub enum Action {
         name: String,
         /// The sets of fields; none where they are not known.
         sets: Option<Vec<Vec<String>>>,
+    },
+    /// `AlterIndexTogether`.
+    AlterIndexTogether {
+        /// The model.
+        name: String,
+        /// The sets of fields; none where they are not known.
+        sets: Option<Vec<Vec<String>>>,
+    },
+    /// `AlterModelOptions`.
+    AlterOptions {
+        /// The model.
+        name: String,
+        /// `options["managed"]`; none where that is not known.
+        is_managed: Option<bool>,
     },
     /// `AddField`.
     AddField {
@@ -290,8 +310,12 @@ pub enum Action {
     },
     /// `RunSQL`.
     RunSql {
+        /// Whether it is `noop`, or no statement.
+        does_nothing: bool,
         /// What undoes it.
         reverse: Reverse,
+        /// What it does to the state of the models.
+        state: Vec<Operation>,
     },
     /// `SeparateDatabaseAndState`.
     Separate {
@@ -359,8 +383,12 @@ pub struct Field {
     pub has_through: bool,
     /// The model that a relation leads to, as written.
     pub to: Option<String>,
+    /// Whether the database keeps a relation to keys that are there: `db_constraint`.
+    pub is_constrained: Option<bool>,
     /// `auto_now` or `auto_now_add`: Django fills it in.
     pub auto_now: bool,
+    /// Whether the database keeps what it computes; none where that is not known, or nothing is computed.
+    pub is_stored: Option<bool>,
     /// Whether all arguments are known.
     pub is_whole: bool,
 }
@@ -387,6 +415,11 @@ impl Field {
     /// Whether Django makes the table of a relation of many to many: not where a model of its own is it.
     pub fn has_own_table(&self) -> bool {
         !self.has_through && self.class != "TaggableManager"
+    }
+
+    /// Whether it has a column or a table: a primary key made of others has none.
+    pub fn is_in_database(&self) -> bool {
+        self.class != "CompositePrimaryKey" && (!self.is_many_to_many() || self.has_own_table())
     }
 
     /// Whether the database computes it.

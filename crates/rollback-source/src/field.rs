@@ -41,9 +41,11 @@ impl<'a> Reader<'_, 'a, '_> {
             table: known.named("db_table").and_then(|table| table.str()).map(str::to_owned),
             has_through: known.named("through").is_some_and(|through| !matches!(through.value, Value::None)),
             to,
+            is_constrained: self.flag(instance, "db_constraint", true),
             auto_now: ["auto_now", "auto_now_add"]
                 .iter()
                 .any(|name| self.flag(instance, name, false) == Some(true)),
+            is_stored: known.named("db_persist").and_then(|persist| truth(&persist.value)),
             is_whole: known.missing.is_none(),
             span: self.span(value),
             is_django,
@@ -90,6 +92,18 @@ impl<'a> Reader<'_, 'a, '_> {
     }
 }
 
+/// Whether a model is managed, as `AlterModelOptions(options=…)` leaves it: what is not there goes away.
+pub(crate) fn is_managed(options: Option<&Spanned<'_>>) -> Option<bool> {
+    match options.map(|options| &options.value) {
+        None | Some(Value::None) => Some(true),
+        Some(Value::Dict(items)) => {
+            let given = items.iter().rev().find(|(key, _)| key.str() == Some("managed"));
+            given.map_or(Some(true), |(_, value)| truth(&value.value))
+        }
+        Some(_) => None,
+    }
+}
+
 /// The lengths that Django gives fields without `max_length`.
 fn usual_length(class: &str, instance: &Instance<'_>) -> Option<i64> {
     match class {
@@ -121,17 +135,22 @@ fn model_name(value: &Spanned<'_>) -> Option<String> {
 }
 
 /// What the options of a model say.
-pub(crate) struct Options {
+#[derive(Default)]
+pub(crate) struct Options<'a> {
     /// Whether there is a table; none where that is not known.
     pub(crate) has_table: Option<bool>,
     pub(crate) table: Option<String>,
+    pub(crate) is_proxy: bool,
     pub(crate) unique_together: Vec<Vec<String>>,
+    pub(crate) index_together: Vec<Vec<String>>,
+    /// The list of constraints.
+    pub(crate) constraints: Option<Spanned<'a>>,
     pub(crate) is_ordered: bool,
 }
 
 /// Reads `CreateModel(options=…)`.
-pub(crate) fn options(given: Option<&Spanned<'_>>) -> Options {
-    let none = |has_table| Options { has_table, table: None, unique_together: Vec::new(), is_ordered: false };
+pub(crate) fn options<'a>(given: Option<&Spanned<'a>>) -> Options<'a> {
+    let none = |has_table| Options { has_table, ..Options::default() };
     let items = match given.map(|given| &given.value) {
         None | Some(Value::None) => return none(Some(true)),
         Some(Value::Dict(items)) => items,
@@ -148,7 +167,10 @@ pub(crate) fn options(given: Option<&Spanned<'_>>) -> Options {
     Options {
         has_table,
         table: get("db_table").and_then(|table| table.str()).map(str::to_owned),
+        is_proxy: flag("proxy", false) == Some(true),
         unique_together: get("unique_together").and_then(sets).unwrap_or_default(),
+        index_together: get("index_together").and_then(sets).unwrap_or_default(),
+        constraints: get("constraints").cloned(),
         is_ordered: get("order_with_respect_to").is_some_and(|order| !matches!(order.value, Value::None)),
     }
 }

@@ -1,7 +1,7 @@
 //! Operations: which of Django's they are, what they do, and whether they can be undone.
 
 use crate::facts::{Action, Operation, Reverse, Span, Unknown, What};
-use crate::field::{Options, options};
+use crate::field::{Options, is_managed, options};
 use crate::interpreter::Interpreter;
 use crate::value::{Arguments, Instance, Scope, Spanned, Value, truth};
 
@@ -221,16 +221,27 @@ impl<'a> Reader<'_, 'a, '_> {
         };
         Some(match class {
             "CreateModel" => {
-                let Options { has_table, table, unique_together, is_ordered } =
-                    options(arguments.get(2, "options"));
+                let given = arguments.get(2, "options");
+                let Options {
+                    has_table,
+                    is_proxy,
+                    table,
+                    unique_together,
+                    index_together,
+                    constraints,
+                    is_ordered,
+                } = options(given);
                 let fields = self.fields(arguments.get(1, "fields")?);
                 Action::CreateModel {
                     name: text(0, "name")?,
                     fields,
                     table,
                     unique_together,
+                    index_together,
+                    constraints: self.constraints(constraints),
                     is_ordered,
                     has_table,
+                    is_proxy,
                 }
             }
             "DeleteModel" => Action::DeleteModel { name: text(0, "name")? },
@@ -245,6 +256,14 @@ impl<'a> Reader<'_, 'a, '_> {
                 let sets = arguments.get(1, "unique_together").and_then(sets);
                 Action::AlterUniqueTogether { name: text(0, "name")?, sets }
             }
+            "AlterIndexTogether" => {
+                let sets = arguments.get(1, "index_together").and_then(sets);
+                Action::AlterIndexTogether { name: text(0, "name")?, sets }
+            }
+            "AlterModelOptions" => Action::AlterOptions {
+                name: text(0, "name")?,
+                is_managed: is_managed(arguments.get(1, "options")),
+            },
             "AddField" | "AlterField" => {
                 let (model, name) = (text(0, "model_name")?, text(1, "name")?);
                 let field = self.interpreter.concrete(arguments.get(2, "field")?.clone());
@@ -281,7 +300,14 @@ impl<'a> Reader<'_, 'a, '_> {
                 code: self.function_name(arguments.get(0, "code")),
                 reverse: self.reverse(arguments, "reverse_code"),
             },
-            "RunSQL" => Action::RunSql { reverse: self.reverse(arguments, "reverse_sql") },
+            "RunSQL" => Action::RunSql {
+                does_nothing: arguments.get(0, "sql").cloned().is_some_and(|sql| {
+                    let sql = self.interpreter.concrete(sql);
+                    is_no_statement(&sql.value)
+                }),
+                reverse: self.reverse(arguments, "reverse_sql"),
+                state: self.state_of_sql(arguments),
+            },
             "SeparateDatabaseAndState" => Action::Separate {
                 database: self.nested(arguments.get(0, "database_operations")),
                 state: self.nested(arguments.get(1, "state_operations")),
@@ -293,6 +319,14 @@ impl<'a> Reader<'_, 'a, '_> {
     fn nested(&mut self, list: Option<&Spanned<'a>>) -> Vec<Operation> {
         let list = list.filter(|list| !matches!(list.value, Value::None));
         list.map(|list| self.operations(list)).unwrap_or_default()
+    }
+
+    /// What `RunSQL` does to the state. The loader does not look at it, so nothing that is not known there is structural.
+    fn state_of_sql(&mut self, arguments: &Arguments<'a>) -> Vec<Operation> {
+        let before = self.unknown.len();
+        let state = self.nested(arguments.get(2, "state_operations"));
+        self.unknown[before..].iter_mut().for_each(|unknown| unknown.what = What::Argument);
+        state
     }
 
     fn fields(&mut self, list: &Spanned<'a>) -> Vec<(String, crate::facts::Field)> {
@@ -316,6 +350,17 @@ impl<'a> Reader<'_, 'a, '_> {
         fields
     }
 
+    /// The constraints that a model begins with, as far as they are known: nothing is made or undone for one of them.
+    fn constraints(&mut self, list: Option<Spanned<'a>>) -> Vec<(String, String)> {
+        let items = list.map(|list| self.interpreter.concrete(list)).and_then(|list| list.items().cloned());
+        let items = items.unwrap_or_default();
+        let known = items.iter().filter_map(|item| match self.constraint(String::new(), item)? {
+            Action::AddConstraint { class, name, .. } => Some((name?, class)),
+            _ => None,
+        });
+        known.collect()
+    }
+
     fn constraint(&mut self, model: String, value: &Spanned<'a>) -> Option<Action> {
         let value = self.interpreter.concrete(value.clone());
         let Value::Instance(constraint) = &value.value else { return None };
@@ -331,9 +376,7 @@ impl<'a> Reader<'_, 'a, '_> {
         let value = self.interpreter.concrete(value.clone());
         match &value.value {
             Value::None => Reverse::Missing,
-            Value::Name(path) if path.ends_with(".noop") => Reverse::Noop,
-            Value::Str(text) if text.trim().is_empty() => Reverse::Noop,
-            Value::Sequence(_, items) if items.is_empty() => Reverse::Noop,
+            nothing if is_no_statement(nothing) => Reverse::Noop,
             Value::Function(function) if does_nothing(function) => Reverse::Noop,
             Value::Lambda(lambda, _) if lambda.body.is_none_literal_expr() => Reverse::Noop,
             Value::Unknown(_) | Value::Setting { .. } => Reverse::Unknown,
@@ -390,6 +433,16 @@ pub(crate) fn base_of(path: &str) -> Option<&'static str> {
 fn django_class(path: &str) -> Option<&str> {
     let is_django = DJANGO.iter().any(|start| path.starts_with(start));
     is_django.then(|| path.rsplit('.').next().unwrap_or(path))
+}
+
+/// Whether SQL is none: `noop`, an empty text, an empty list.
+fn is_no_statement(value: &Value<'_>) -> bool {
+    match value {
+        Value::Name(path) => path.ends_with(".noop"),
+        Value::Str(text) => text.trim().is_empty(),
+        Value::Sequence(_, items) => items.is_empty(),
+        _ => false,
+    }
 }
 
 /// Whether a name from elsewhere may be `None`: a setting, or a constant.

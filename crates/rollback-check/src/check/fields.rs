@@ -6,18 +6,20 @@ use super::operations::Step;
 use super::{Checker, Vendor};
 use crate::columns::{self, Change};
 use crate::rules;
-use crate::state::{Known, column};
+use crate::state::{Known, column, key};
 
 impl Checker<'_> {
     pub(super) fn field_added(&mut self, step: &Step<'_>, model: &str, name: &str, field: &Field) {
         if !step.is_older_table(model) {
             return;
         }
-        if field.is_generated() {
-            self.rewrites(step, &format!("{model}.{name} is computed for each row"));
+        if !field.is_in_database() {
             return;
         }
-        if field.is_many_to_many() && !field.has_own_table() {
+        if field.is_generated() {
+            if field.is_stored != Some(false) {
+                self.rewrites(step, &format!("{model}.{name} is computed for each row"));
+            }
             return;
         }
         let what = if field.is_many_to_many() { "the table" } else { "the column" };
@@ -54,7 +56,7 @@ impl Checker<'_> {
     pub(super) fn field_removed(&mut self, step: &Step<'_>, model: &str, name: &str) {
         let known = step.field(model, name);
         let field = known.map(|known| &known.field);
-        let is_virtual = field.is_some_and(|field| field.is_many_to_many() && !field.has_own_table());
+        let is_virtual = field.is_some_and(|field| !field.is_in_database());
         if !step.is_older_table(model) || known.is_some_and(|known| known.is_new) || is_virtual {
             return;
         }
@@ -109,6 +111,46 @@ impl Checker<'_> {
         self.type_changed(step, model, name, (old, new));
         self.null_changed(step, &format!("{model}.{name}"), old, new);
         self.unique_changed(step, model, name, (old, new));
+        self.relation_changed(
+            step,
+            &format!("{model}.{name}"),
+            known,
+            &Known::new(&key(step.app(), model), new, false),
+        );
+    }
+
+    /// A foreign key that leads to another table: what the older code writes has no row there, and what the newer code
+    /// writes has none in the former one.
+    fn relation_changed(&mut self, step: &Step<'_>, field: &str, old: &Known, new: &Known) {
+        let table = |known: &Known| {
+            let (key, model) = step.models.led_to(known)?;
+            let is_certain = known.field.is_foreign_key() && model.has_table && !model.is_adopted;
+            is_certain.then(|| (format!("{}.{}", key.0, key.1), model.table_as(&key.0, &key.1)))
+        };
+        match (old.field.is_foreign_key(), new.field.is_foreign_key()) {
+            (false, true) if new.field.is_constrained == Some(true) => {
+                let message = format!("{field} takes only keys that are there: older code may write others");
+                self.report(&rules::NARROWED, step, message, "let the code keep to it a release before");
+            }
+            (true, false) if old.field.is_constrained == Some(true) => {
+                let message = format!("going back fails once {field} has a key that is not there");
+                self.fails_with(step, message, "change such rows before a rollback");
+            }
+            _ => {}
+        }
+        let (Some((former, before)), Some((latter, after))) = (table(old), table(new)) else { return };
+        if before == after {
+            return;
+        }
+        if new.field.is_constrained == Some(true) {
+            let message =
+                format!("{field} takes keys of {latter} instead of {former}: older code writes others");
+            self.report(&rules::NARROWED, step, message, "add a field of its own for the new relation");
+        }
+        if old.field.is_constrained == Some(true) {
+            let message = format!("going back fails once {field} has a key that {former} does not have");
+            self.fails_with(step, message, "change such rows before a rollback");
+        }
     }
 
     fn null_changed(&mut self, step: &Step<'_>, field: &str, old: &Field, new: &Field) {
@@ -171,6 +213,13 @@ impl Checker<'_> {
         if let Some(Change { how, is_refused: true, .. }) = forward {
             let message = format!("{field} takes {how}: older code may write more");
             self.report(&rules::NARROWED, step, message, "let the code write less a release before");
+        }
+        if columns::is_written_otherwise(old, new) && self.range.database != Some(Vendor::Sqlite) {
+            let message = format!(
+                "PostgreSQL does not take what older code writes into {field}: a {} is no {}",
+                old.class, new.class
+            );
+            self.report(&rules::NARROWED, step, message, "add a field of its own for the new kind");
         }
         match back {
             Some(Change { how, is_cut: true, .. }) => {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use rollback_core::{MigrationFacts, MigrationId};
-use rollback_source::facts::{Action, MigrationSource, Operation};
+use rollback_source::facts::{Action, MigrationSource, Operation, Reverse};
 
 use super::{Checker, Vendor};
 use crate::finding::Finding;
@@ -116,9 +116,12 @@ impl Checker<'_> {
             }
             return;
         }
-        let does_something =
-            !matches!(&step.operation.action, Action::RunPython { code, .. } if code == "noop");
-        if is_undone_by_nothing(step.operation) && does_something {
+        let does_nothing = match &step.operation.action {
+            Action::RunPython { code, .. } => code == "noop",
+            Action::RunSql { does_nothing, .. } => *does_nothing,
+            _ => false,
+        };
+        if is_undone_by_nothing(step.operation) && !does_nothing {
             let message =
                 format!("going back leaves what {} of {} did as it is", described(step.operation), step.id);
             self.report(&rules::CANNOT_RESTORE, step, message, "see that the older code can live with it");
@@ -131,8 +134,8 @@ impl Checker<'_> {
             return;
         }
         let missing = match step.operation.action {
-            Action::RunPython { .. } => "has no reverse_code",
-            Action::RunSql { .. } => "has no reverse_sql",
+            Action::RunPython { reverse: Reverse::Missing, .. } => "has no reverse_code",
+            Action::RunSql { reverse: Reverse::Missing, .. } => "has no reverse_sql",
             Action::Separate { .. } => "has an operation inside that cannot be undone",
             _ => "says that it cannot be undone",
         };
@@ -179,10 +182,13 @@ impl Checker<'_> {
             Action::AlterOrder { model, is_ordered } if step.is_older_table(model) => {
                 self.ordered(step, model, *is_ordered);
             }
-            Action::Other { model: Some(model) }
-                if step.operation.class == "AlterIndexTogether" && step.is_older_table(model) =>
-            {
-                self.blocks_writes(step, model);
+            Action::AlterIndexTogether { name, sets } if step.is_older_table(name) => {
+                let known = step.models.get(step.app(), name);
+                let is_new =
+                    |set: &Vec<String>| known.is_none_or(|model| !model.index_together.contains(set));
+                if sets.as_deref().unwrap_or_default().iter().any(is_new) {
+                    self.blocks_writes(step, name);
+                }
             }
             _ => {}
         }
