@@ -46,7 +46,7 @@ impl CommitFiles {
         commit: ObjectId,
     ) -> Result<Self, RepositoryError> {
         let tree = tree_of(repository, root, commit)?;
-        let (paths, ids) = files_below(repository, root, tree)?.into_iter().unzip();
+        let (paths, ids) = files_below(repository, root, String::new(), tree)?.into_iter().unzip();
         Ok(Self { repository: repository.clone().into_sync(), root: root.to_owned(), paths, ids })
     }
 }
@@ -104,15 +104,16 @@ fn tree_of(repository: &gix::Repository, root: &Path, commit: ObjectId) -> Resul
     tree.map_err(|err| error::unreadable(root, &err))
 }
 
-/// The wanted files below `tree`, in the order of their paths. Symbolic links and submodules are neither files nor
+/// The wanted files below `tree`, which is `folder`, in the order of their paths. Symbolic links and submodules are neither files nor
 /// folders here, and what has a name that is not UTF-8 is passed over: Python could not import it by that name.
-fn files_below(
+pub(crate) fn files_below(
     repository: &gix::Repository,
     root: &Path,
+    folder: String,
     tree: ObjectId,
 ) -> Result<Vec<(String, ObjectId)>, RepositoryError> {
     let mut files = Vec::new();
-    let mut folders = vec![(String::new(), tree)];
+    let mut folders = vec![(folder, tree)];
     while let Some((folder, id)) = folders.pop() {
         let tree = find(repository, root, id, &folder)?;
         let tree = tree.try_into_tree().map_err(|err| error::unreadable(root, &err))?;
@@ -122,6 +123,8 @@ fn files_below(
                 continue;
             };
             match entry.mode().kind() {
+                // As in the work tree: tools keep their own things there.
+                EntryKind::Tree if name.starts_with('.') => {}
                 EntryKind::Tree => folders.push((format!("{folder}{name}/"), entry.object_id())),
                 EntryKind::Blob | EntryKind::BlobExecutable if is_wanted(name) => {
                     files.push((format!("{folder}{name}"), entry.object_id()));
@@ -135,7 +138,7 @@ fn files_below(
 }
 
 /// The object behind `path`, which a partial clone may not have.
-fn find<'repository>(
+pub(crate) fn find<'repository>(
     repository: &'repository gix::Repository,
     root: &Path,
     id: ObjectId,

@@ -1,29 +1,35 @@
-//! The files of a work tree, as they lie there: what git tracks, and what it would offer to add.
+//! The files of a work tree, as they lie there: what git tracks, and what it would offer to add. What a sparse checkout
+//! leaves out is there too, as it is in the index: nobody has deleted it.
 //!
 //! Contents are taken as they are. Where `.gitattributes` or `core.autocrlf` would convert line endings, the hash of
 //! a file differs from the one in the commit although git sees no change: such a file is only read once more.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
-use gix::index::entry::Mode;
+use gix::ObjectId;
+use gix::index::entry::{Flags, Mode};
 use ignore::{DirEntry, WalkBuilder};
 use rollback_engine::ports::{Files, ReadFiles, RepositoryError};
 
 use crate::error;
-use crate::tree::is_wanted;
+use crate::tree::{self, is_wanted};
 
 /// The files below a folder, and the kind of hash that its repository uses.
 pub(crate) struct WorkTree {
     root: PathBuf,
-    hash: gix::hash::Kind,
+    repository: gix::ThreadSafeRepository,
     paths: Vec<String>,
+    /// What is not checked out.
+    sparse: BTreeMap<String, ObjectId>,
 }
 
 /// Holds what it read for a hash until it is asked for the contents: they belong together, and the file may change.
 struct WorkTreeReader<'files> {
     files: &'files WorkTree,
+    repository: gix::Repository,
     held: Option<(usize, Vec<u8>)>,
 }
 
@@ -32,12 +38,15 @@ impl WorkTree {
     pub(crate) fn walk(repository: &gix::Repository, root: &Path) -> Result<Self, RepositoryError> {
         let mut paths = files_below(root, &repository.common_dir().join("info/exclude"))?;
         paths.sort_unstable();
-        let tracked = tracked_files(repository).map_err(|err| error::unreadable(root, &err))?;
-        let ignored = |path: &String| paths.binary_search(path).is_err() && is_reachable(root, path);
-        let more: Vec<_> = tracked.into_iter().filter(ignored).collect();
+        let Tracked { files, mut sparse } = tracked_files(repository, root)?;
+        let is_missing = |path: &String| paths.binary_search(path).is_err();
+        sparse.retain(|path, _| is_missing(path) && !is_reachable(root, path));
+        let ignored = |path: &String| is_missing(path) && is_reachable(root, path);
+        let more: Vec<_> = files.into_iter().filter(ignored).collect();
         paths.extend(more);
+        paths.extend(sparse.keys().cloned());
         paths.sort_unstable();
-        Ok(Self { root: root.to_owned(), hash: repository.object_hash(), paths })
+        Ok(Self { root: root.to_owned(), repository: repository.clone().into_sync(), paths, sparse })
     }
 }
 
@@ -47,14 +56,18 @@ impl Files for WorkTree {
     }
 
     fn reader(&self) -> Result<Box<dyn ReadFiles + '_>, RepositoryError> {
-        Ok(Box::new(WorkTreeReader { files: self, held: None }))
+        let repository = self.repository.to_thread_local();
+        Ok(Box::new(WorkTreeReader { files: self, repository, held: None }))
     }
 }
 
 impl ReadFiles for WorkTreeReader<'_> {
     fn hash(&mut self, index: usize) -> Result<String, RepositoryError> {
+        if let Some(id) = self.files.sparse.get(&self.files.paths[index]) {
+            return Ok(id.to_string());
+        }
         let contents = self.read(index)?;
-        let hash = gix::objs::compute_hash(self.files.hash, gix::objs::Kind::Blob, &contents);
+        let hash = gix::objs::compute_hash(self.repository.object_hash(), gix::objs::Kind::Blob, &contents);
         self.held = Some((index, contents));
         hash.map(|hash| hash.to_string()).map_err(|err| error::unreadable(&self.files.root, &err))
     }
@@ -64,6 +77,10 @@ impl ReadFiles for WorkTreeReader<'_> {
             Some((held, contents)) if held == index => Ok(contents),
             _ => {
                 let path = &self.files.paths[index];
+                if let Some(id) = self.files.sparse.get(path) {
+                    let object = tree::find(&self.repository, &self.files.root, *id, path)?;
+                    return Ok(object.detach().data);
+                }
                 let contents = fs::read(self.files.root.join(path));
                 contents.map_err(|err| error::unreadable_file(&self.files.root, path, &err))
             }
@@ -106,14 +123,31 @@ fn is_passed_over(err: &ignore::Error) -> bool {
 }
 
 /// The wanted files in the index. They belong to the work tree even where `.gitignore` fits them.
-fn tracked_files(repository: &gix::Repository) -> gix::Result<Vec<String>> {
-    let index = repository.index_or_empty()?;
-    let files = index.entries().iter().filter(|entry| entry.mode.contains(Mode::FILE));
-    let paths = files.filter_map(|entry| str::from_utf8(entry.path(&index)).ok());
+struct Tracked {
+    files: Vec<String>,
+    /// What git has left out on purpose.
+    sparse: BTreeMap<String, ObjectId>,
+}
+
+fn tracked_files(repository: &gix::Repository, root: &Path) -> Result<Tracked, RepositoryError> {
+    let index = repository.index_or_empty().map_err(|err| error::unreadable(root, &err))?;
+    let mut tracked = Tracked { files: Vec::new(), sparse: BTreeMap::new() };
+    for entry in index.entries() {
+        let Ok(path) = str::from_utf8(entry.path(&index)) else { continue };
+        if entry.mode == Mode::DIR {
+            // The index itself may be sparse: it has a whole folder as one entry, with `/` at its end.
+            tracked.sparse.extend(tree::files_below(repository, root, path.to_owned(), entry.id)?);
+        } else if entry.mode.contains(Mode::FILE) && is_wanted(file_name(path)) {
+            if entry.flags.contains(Flags::SKIP_WORKTREE) {
+                tracked.sparse.insert(path.to_owned(), entry.id);
+            }
+            tracked.files.push(path.to_owned());
+        }
+    }
     // While a merge is not resolved a path stands there up to three times, one after the other.
-    let mut paths: Vec<_> = paths.filter(|path| is_wanted(file_name(path))).map(str::to_owned).collect();
-    paths.dedup();
-    Ok(paths)
+    tracked.files.dedup();
+    tracked.sparse.retain(|path, _| !path.split('/').rev().skip(1).any(|folder| folder.starts_with('.')));
+    Ok(tracked)
 }
 
 fn file_name(path: &str) -> &str {

@@ -328,6 +328,31 @@ fn what_git_tracks_is_there_although_a_rule_fits_it() {
 }
 
 #[test]
+fn what_a_sparse_checkout_leaves_out_is_there() {
+    let sandbox = Sandbox::new();
+    let shop = sandbox.repository("shop");
+    let paths = ["manage.py", "shop/a.py", "store/c.py", "store/deep/b.py"];
+    write_all(&shop, &paths);
+    sandbox.git(&shop, ["add", "--all"]);
+    let head = sandbox.commit(&shop, "one");
+    sandbox.git(&shop, ["sparse-checkout", "init", "--cone"]);
+    sandbox.git(&shop, ["sparse-checkout", "set", "shop"]);
+
+    for _ in ["a whole index", "a sparse one"] {
+        assert!(!shop.join("store").exists());
+        let files = work_tree(&shop);
+        assert_eq!(files.paths(), paths);
+        assert_same_as_git(&sandbox, &shop, &head, &*files);
+        sandbox.git(&shop, ["sparse-checkout", "init", "--cone", "--sparse-index"]);
+    }
+    fs::remove_file(shop.join("shop/a.py")).unwrap();
+    write(&shop, "store/c.py", "changed");
+    let files = work_tree(&shop);
+    assert_eq!(files.paths(), ["manage.py", "store/c.py", "store/deep/b.py"]);
+    assert_eq!(files.reader().unwrap().read(1).unwrap(), b"changed");
+}
+
+#[test]
 fn hidden_folders_environments_and_other_repositories_are_not_entered() {
     let sandbox = Sandbox::new();
     let shop = sandbox.repository("shop");
@@ -339,7 +364,15 @@ fn hidden_folders_environments_and_other_repositories_are_not_entered() {
     write_all(&inner, &["a.py", "deep/a.py"]);
     write_all(&shop, &["worktrees/hotfix/a.py"]);
     write(&shop, "worktrees/hotfix/.git", "gitdir: elsewhere\n");
-    assert_eq!(work_tree(&shop).paths(), [".config.py", "a.py", "shop/.settings.py", "venv.py"]);
+    let entered = [".config.py", "a.py", "shop/.settings.py", "venv.py"];
+    assert_eq!(work_tree(&shop).paths(), entered);
+    sandbox.git(
+        &shop,
+        ["add", "--force", ".tox", "shop/.cache", ".config.py", "a.py", "shop/.settings.py", "venv.py"],
+    );
+    let head = sandbox.commit(&shop, "hidden ones, too");
+    assert_eq!(files(&shop, &head).paths(), entered);
+    assert_eq!(work_tree(&shop).paths(), entered);
 }
 
 #[test]
