@@ -86,6 +86,84 @@ def refused(project: Project, *words: str, **options: Any) -> tuple[int, str]:
     return result.returncode, result.stderr.replace(str(project.root), "ROOT")
 
 
+# Several projects in one repository
+
+
+@pytest.fixture
+def projects(tmp_path: Path) -> Project:
+    """Two, each with an app `shop`; the second one has a new migration."""
+    project = repository(tmp_path / "project")
+    both = [f"{name}/{path}" for name in ("one", "two") for path in in_shop(_0001=FIRST)]
+    project.commit(dict.fromkeys(both, FIRST), tag="v1")
+    project.write({f"two/{path}": text for path, text in in_shop(_0002=adds("a", "0001")).items()})
+    return project
+
+
+OURS = {f"{name}/pyproject.toml": TABLE for name in ("one", "two")}
+
+
+def test_an_app_label_that_is_there_twice(projects: Project) -> None:
+    result = projects.native("check", "v1", "--format", "json")
+    same(found(document(result)), [])
+    same(
+        result.stderr,
+        "Warning: two/shop/migrations has changed and is not looked at, since one/shop/migrations has the same app "
+        "label, shop. Exclude one of them, or give each project a pyproject.toml with [tool.django-rollback].\n",
+    )
+    projects.write({"pyproject.toml": f'{TABLE}exclude = ["one/**"]\n'})
+    same(found(check(projects, "v1")), ["RB012 shop.0002"])
+
+
+def test_a_project_in_a_folder(projects: Project) -> None:
+    projects.write(OURS)
+    same(found(check(projects, "v1", cwd=projects.root / "one")), [])
+    for folder in ("two", "two/shop/migrations"):
+        result = check(projects, "v1", cwd=projects.root / folder)
+        same([finding["path"] for finding in result["findings"]], ["two/shop/migrations/0002.py"])
+        assert result == check(projects, "v1", "--path", str(projects.root / folder), cwd=projects.root.parent)
+    text = projects.native("check", "v1", cwd=projects.root / "two").stdout
+    assert "--> two/shop/migrations/0002.py:" in text and "migrations.AddField(" in text
+
+
+def test_commands_in_a_project_s_folder(projects: Project) -> None:
+    projects.write(OURS)
+    projects.commit(tag="v2")
+    two = projects.root / "two"
+    same(projects.native("graph", "v1..v2", cwd=two).stdout, "shop.0002 <- shop.0001\n")
+    migrations = document(projects.native("graph", "v1..v2", "--format", "json", cwd=two))["migrations"]
+    same([each["path"] for each in migrations], ["two/shop/migrations/0002.py"])
+    assert "Unapply shop.0002" in projects.native("plan", "v1..v2", cwd=two).stdout
+    assert "no migration has to be undone" in projects.native("plan", "v1..v2", cwd=projects.root / "one").stdout
+
+
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        ('exclude = ["shop/**"]', []),
+        ('exclude = ["two/**"]', ["RB012 shop.0002"]),
+        ('per-path-ignores = { "shop/**" = ["RB012"] }', []),
+    ],
+)
+def test_paths_of_the_configuration_begin_at_the_project(projects: Project, table: str, expected: list[str]) -> None:
+    projects.write(OURS | {"pyproject.toml": f"{TABLE}select = ['RB013']\n", "two/pyproject.toml": TABLE + table})
+    same(found(check(projects, "v1", cwd=projects.root / "two")), expected)
+
+
+def test_a_comment_in_a_project_s_folder(projects: Project) -> None:
+    path = "two/shop/migrations/0002.py"
+    lines = (projects.root / path).read_text().splitlines()
+    marked = [f"{line}  # rollback: ignore[RB012] why" if "AddField" in line else line for line in lines]
+    projects.write(OURS | {path: "\n".join(marked) + "\n"})
+    result = check(projects, "v1", cwd=projects.root / "two")
+    assert (found(result), result["suppressed"]) == ([], 1)
+
+
+def test_a_wrong_table_in_a_project_s_folder(projects: Project) -> None:
+    projects.write(OURS | {"two/pyproject.toml": f"{TABLE}selects = []\n"})
+    code, text = refused(projects, "check", "v1", cwd=projects.root / "two")
+    assert code == 1 and text.startswith("error: two/pyproject.toml: line 2: unknown field `selects`")
+
+
 # Ranges
 
 

@@ -79,6 +79,15 @@ impl Config {
         document.tool.rollback.map_or_else(|| Ok(Self::default()), Self::of)
     }
 
+    /// Whether a `pyproject.toml` has our table; also where it cannot be read, and names us.
+    pub fn is_in(text: &str) -> bool {
+        const NAME: &str = "django-rollback";
+        match text.parse::<toml::Table>() {
+            Ok(document) => document.get("tool").is_some_and(|tools| tools.get(NAME).is_some()),
+            Err(_) => text.contains(NAME),
+        }
+    }
+
     fn of(table: Table) -> Result<Self, ConfigError> {
         let levels = table.levels.into_iter().map(|(code, word)| Ok((known(code)?, level(&word)?)));
         let per_path =

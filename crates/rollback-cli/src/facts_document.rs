@@ -10,10 +10,11 @@ use crate::document::document;
 pub(crate) fn facts(
     release: &Release,
     commit: Option<&CommitId>,
+    folder: &str,
     is_wanted: &dyn Fn(&MigrationId) -> bool,
 ) -> Value {
     let migrations = release.read.iter().filter(|(id, _)| is_wanted(id)).filter_map(|(id, read)| {
-        let path = &release.files.get(id)?.path;
+        let path = format!("{folder}{}", release.files.get(id)?.path);
         let mut entry = Map::from_iter([
             ("app".to_owned(), json!(id.app)),
             ("name".to_owned(), json!(id.name)),

@@ -6,6 +6,7 @@
 
 pub mod ahead;
 mod archive;
+pub mod below;
 pub mod capsules;
 pub mod catalogue;
 pub mod error;

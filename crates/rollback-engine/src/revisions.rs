@@ -57,11 +57,25 @@ pub enum Extent {
     Changed,
 }
 
+/// A folder of migrations that does not count, because another one has the same app label.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PassedOver {
+    /// The folder.
+    pub folder: String,
+    /// The one that counts.
+    pub instead: String,
+    /// The label.
+    pub app: String,
+    /// Its migrations: paths and hashes.
+    files: Vec<(String, String)>,
+}
+
 /// The files of a commit, and where its migrations are.
 pub struct Revision<'f> {
     files: &'f dyn Files,
     paths: Paths<'f>,
     packages: Vec<Package>,
+    passed_over: Vec<PassedOver>,
     release: Release,
     /// The settings that the project sets; none where not all of them are known.
     settings: Option<BTreeSet<String>>,
@@ -86,7 +100,7 @@ impl<'f> Revision<'f> {
         let read = |index: usize| reader.text(index);
         let tree = Tree::new(&paths, &read);
         let Surroundings { settings, places, names } = surroundings(&tree, files.paths(), config, &read);
-        let packages = one_for_each_app(tree.packages(&places), config);
+        let (packages, others) = one_for_each_app(tree.packages(&places), config);
         let mut release = Release { settings, ..Release::default() };
         for package in &packages {
             for (name, index) in &package.migrations {
@@ -94,8 +108,22 @@ impl<'f> Revision<'f> {
                 release.files.insert(MigrationId::new(&package.app, name), file);
             }
         }
+        let mut passed_over = Vec::new();
+        for (package, instead) in others {
+            let migrations = package.migrations.iter();
+            let hashed =
+                migrations.map(|(_, index)| Ok((files.paths()[*index].clone(), reader.hash(*index)?)));
+            let migrations = hashed.collect::<Result<_, RevisionError>>()?;
+            let Package { folder, app, .. } = package;
+            passed_over.push(PassedOver { folder, instead, app, files: migrations });
+        }
         reader.end()?;
-        Ok(Self { files, paths, packages, release, settings: names })
+        Ok(Self { files, paths, packages, passed_over, release, settings: names })
+    }
+
+    /// The folders that do not count and have other migrations than in another commit.
+    pub fn passed_over_since(&self, base: &Revision<'_>) -> Vec<&PassedOver> {
+        self.passed_over.iter().filter(|folder| !base.passed_over.contains(folder)).collect()
     }
 
     /// What was read.
@@ -161,16 +189,21 @@ impl<'f> Revision<'f> {
 
 /// Of several folders for one app label the one nearest to the root counts: Django installs one, and the others are
 /// templates, tests or copies. Folders that the configuration excludes do not.
-fn one_for_each_app(packages: Vec<Package>, config: &Config) -> Vec<Package> {
+///
+/// Also those that do not count, each with the folder that does.
+fn one_for_each_app(packages: Vec<Package>, config: &Config) -> (Vec<Package>, Vec<(Package, String)>) {
+    let is_excluded = |package: &Package| config.is_excluded(&format!("{}/__init__.py", package.folder));
+    let mut packages: Vec<Package> = packages.into_iter().filter(|package| !is_excluded(package)).collect();
+    packages.sort_by_cached_key(|package| (package.folder.matches('/').count(), package.folder.clone()));
     let mut best: BTreeMap<String, Package> = BTreeMap::new();
-    let depth = |package: &Package| (package.folder.matches('/').count(), package.folder.clone());
+    let mut others = Vec::new();
     for package in packages {
-        let is_excluded = config.is_excluded(&format!("{}/__init__.py", package.folder));
-        if !is_excluded && best.get(&package.app).is_none_or(|known| depth(&package) < depth(known)) {
-            best.insert(package.app.clone(), package);
+        match best.get(&package.app) {
+            Some(known) => others.push((package, known.folder.clone())),
+            None => drop(best.insert(package.app.clone(), package)),
         }
     }
-    best.into_values().collect()
+    (best.into_values().collect(), others)
 }
 
 /// Reads what a comparison needs: of the newer commit everything that may matter, of the older one what has changed.
@@ -284,14 +317,15 @@ fn changed(base: &Release, head: &Release) -> BTreeSet<MigrationId> {
     base.files.keys().chain(head.files.keys()).filter(differs).cloned().collect()
 }
 
-/// The configuration of a commit.
-pub fn config(files: &dyn Files) -> Result<Config, RevisionError> {
+/// The configuration of a commit; `folder` stands in front of its paths in messages.
+pub fn config(files: &dyn Files, folder: &str) -> Result<Config, RevisionError> {
     let Some(index) = files.paths().iter().position(|path| path == CONFIG_FILE) else {
         return Ok(Config::default());
     };
     let bytes = files.reader()?.read(index)?;
     let text = String::from_utf8_lossy(&bytes);
-    Config::parse(&text).map_err(|error| RevisionError::Config { path: CONFIG_FILE.to_owned(), error })
+    Config::parse(&text)
+        .map_err(|error| RevisionError::Config { path: format!("{folder}{CONFIG_FILE}"), error })
 }
 
 /// Migrations that one thread has read.

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use rollback_check::suppress::Suppressions;
 use rollback_check::{Checked, Config, ConfigError, Finding, Level, Place, Range, Release, Rule, check};
-use rollback_engine::revisions::{self, Extent, Revision};
+use rollback_engine::revisions::{self, Extent, PassedOver, Revision};
 
 use super::range::{self, End, Ends, Nothing};
 use super::{Context, count};
 use crate::args::{CheckArguments, FailOn, Format};
-use crate::console::Level as Importance;
+use crate::console::{Level as Importance, safe};
 use crate::error::CliError;
 use crate::findings::{self, Report, statistics, statistics_document};
 use crate::{DoorKind, ExitCode};
@@ -23,6 +23,9 @@ pub(crate) fn run(context: &mut Context<'_>, arguments: &CheckArguments) -> Resu
     config.override_by(&arguments.select, &arguments.ignore).map_err(|error| no_rule(&error))?;
     let mut base = range::open(&ends.base, &config)?;
     let mut head = range::open(&ends.head, &config)?;
+    for PassedOver { folder, instead, app, .. } in head.passed_over_since(&base) {
+        context.say(Importance::Warning, &passed_over(&ends.folder, folder, instead, app));
+    }
     let extent = if arguments.all { Extent::All } else { Extent::Changed };
     revisions::read_range(&mut base, &mut head, extent).map_err(|error| range::unread(&error))?;
     if ends.head.commit.is_none() {
@@ -40,6 +43,14 @@ pub(crate) fn run(context: &mut Context<'_>, arguments: &CheckArguments) -> Resu
     Ok(if is_failure { ExitCode::Refused } else { ExitCode::Done } as i32)
 }
 
+/// Several projects in one repository, or copies of an app.
+fn passed_over(root: &str, folder: &str, instead: &str, app: &str) -> String {
+    safe(format!(
+        "Warning: {root}{folder} has changed and is not looked at, since {root}{instead} has the same app label, {app}. \
+         Exclude one of them, or give each project a pyproject.toml with [tool.django-rollback]."
+    ))
+}
+
 /// What was compared.
 struct Compared<'c> {
     ends: &'c Ends,
@@ -51,9 +62,10 @@ struct Compared<'c> {
 /// Every migration, as if nothing had been released.
 fn all(context: &Context<'_>) -> Result<Ends, CliError> {
     let head = range::single(context, None)?;
-    let config = revisions::config(head.files.as_ref()).map_err(|error| range::unread(&error))?;
     let base = End { label: "nothing".to_owned(), commit: None, files: Box::new(Nothing) };
-    Ok(Ends { base, head, config })
+    let folder = context.folder_of_paths(context.repository()?.as_ref());
+    let config = revisions::config(head.files.as_ref(), &folder).map_err(|error| range::unread(&error))?;
+    Ok(Ends { folder, base, head, config })
 }
 
 /// Where the text is not enough, Django's loader knows: it sees the work tree.
@@ -81,15 +93,15 @@ fn show(
     checked: Checked,
 ) -> Result<bool, CliError> {
     let Compared { ends, base, head, config } = compared;
-    let mut by_path: BTreeMap<(bool, &str), &str> = BTreeMap::new();
+    let mut by_path: BTreeMap<(bool, String), &str> = BTreeMap::new();
     for (is_older, release) in [(true, base), (false, head)] {
         for (id, read) in &release.read {
             if let Some(file) = release.files.get(id) {
-                by_path.insert((is_older, file.path.as_str()), &read.text);
+                by_path.insert((is_older, format!("{}{}", ends.folder, file.path)), &read.text);
             }
         }
     }
-    let texts = |place: &Place| by_path.get(&(place.is_older, place.path.as_str())).copied();
+    let texts = |place: &Place| by_path.get(&(place.is_older, place.path.clone())).copied();
     let mut suppressions: BTreeMap<String, Suppressions> = BTreeMap::new();
     let mut is_suppressed = |finding: &Finding| {
         let comments = suppressions
@@ -97,10 +109,13 @@ fn show(
             .or_insert_with(|| texts(&finding.place).map(Suppressions::of).unwrap_or_default());
         !finding.place.is_older && comments.has(finding)
     };
-    let judged: Vec<Finding> =
-        checked.findings.into_iter().filter_map(|finding| config.judge(finding)).collect();
-    let (suppressed, findings): (Vec<Finding>, Vec<Finding>) =
-        judged.into_iter().partition(&mut is_suppressed);
+    // The configuration's paths begin at the project, those of the report at the root of the repository.
+    let from_root = |mut finding: Finding| {
+        finding.place.path.insert_str(0, &ends.folder);
+        finding
+    };
+    let judged = checked.findings.into_iter().filter_map(|finding| config.judge(finding)).map(from_root);
+    let (suppressed, findings): (Vec<Finding>, Vec<Finding>) = judged.partition(&mut is_suppressed);
     let undo: Vec<String> = checked.undo.iter().map(ToString::to_string).collect();
     let report = Report {
         base: ends.base.label.clone(),

@@ -15,15 +15,17 @@ use crate::{ExitCode, drawing, facts_document};
 
 pub(crate) fn run(context: &mut Context<'_>, arguments: &GraphArguments) -> Result<ExitCode, CliError> {
     let range = arguments.range.as_deref();
-    let (older, end, config) = match range.filter(|range| range.contains("..")) {
+    let (older, end, config, folder) = match range.filter(|range| range.contains("..")) {
         Some(range) => {
             let ends = context.ends(Some(range))?;
-            (Some(ends.base), ends.head, ends.config)
+            (Some(ends.base), ends.head, ends.config, ends.folder)
         }
         None => {
             let end = range::single(context, range)?;
-            let config = revisions::config(end.files.as_ref()).map_err(|error| range::unread(&error))?;
-            (None, end, config)
+            let folder = context.folder_of_paths(context.repository()?.as_ref());
+            let config =
+                revisions::config(end.files.as_ref(), &folder).map_err(|error| range::unread(&error))?;
+            (None, end, config, folder)
         }
     };
     let mut revision = range::open(&end, &config)?;
@@ -35,7 +37,7 @@ pub(crate) fn run(context: &mut Context<'_>, arguments: &GraphArguments) -> Resu
         is_app && older.as_ref().is_none_or(|older| !older.release().files.contains_key(id))
     };
     if context.is_json() {
-        context.out_json(&facts_document::facts(release, end.commit.as_ref(), &is_wanted))?;
+        context.out_json(&facts_document::facts(release, end.commit.as_ref(), &folder, &is_wanted))?;
         return Ok(ExitCode::Done);
     }
     let facts = release.facts();

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::mem;
+use std::path::Path;
 
 use rollback_check::Config;
 use rollback_core::CommitId;
+use rollback_engine::below::{self, Below};
 use rollback_engine::ports::{Files, Repository, RepositoryError};
 use rollback_engine::revisions::{self, Revision, RevisionError};
 
@@ -24,20 +26,35 @@ pub(super) struct End {
 
 /// Two commits, the older first.
 pub(super) struct Ends {
+    /// The folder that paths begin in, with `/` at its end; empty for the root of the repository.
+    pub(super) folder: String,
     pub(super) base: End,
     pub(super) head: End,
     pub(super) config: Config,
 }
 
 impl Context<'_> {
-    /// The repository that the commands about commits read.
+    /// The repository that the commands about commits read, or the part of it that is this project.
     pub(super) fn repository(&self) -> Result<Box<dyn Repository>, CliError> {
-        self.git_repository().map_err(|error| repository(&error))?.ok_or_else(|| {
+        let whole = self.git_repository().map_err(|error| repository(&error))?.ok_or_else(|| {
             CliError::usage(
                 format!("there is no git repository at {} or above it", self.path.display()),
                 "name one with `--path`",
             )
+        })?;
+        Ok(match self.project_folder(whole.as_ref()) {
+            Some(folder) => Box::new(Below::new(whole, &folder)),
+            None => whole,
         })
+    }
+
+    /// The folder of this project below the root of the repository; none where that is the root.
+    pub(super) fn project_folder(&self, repository: &dyn Repository) -> Option<String> {
+        let project = self.environment.project.as_deref();
+        // In the project's own door it is the project that counts, wherever somebody calls it from.
+        let project = project.filter(|_| self.given_path().is_none() && self.door.kind() == DoorKind::Django);
+        let folder = |start: &Path| below::project_folder(&repository.root(), start);
+        project.and_then(folder).or_else(|| folder(&self.path))
     }
 
     /// The ends of a range. Without one: from the release before to the work tree.
@@ -48,8 +65,14 @@ impl Context<'_> {
             None => self.usual_ends(repository)?,
             Some(range) => given_ends(repository, range)?,
         };
-        let config = revisions::config(head.files.as_ref()).map_err(|error| unread(&error))?;
-        Ok(Ends { base, head, config })
+        let folder = self.folder_of_paths(repository);
+        let config = revisions::config(head.files.as_ref(), &folder).map_err(|error| unread(&error))?;
+        Ok(Ends { folder, base, head, config })
+    }
+
+    /// What stands in front of the paths of this project.
+    pub(super) fn folder_of_paths(&self, repository: &dyn Repository) -> String {
+        self.project_folder(repository).map(|folder| format!("{folder}/")).unwrap_or_default()
     }
 
     /// The release before, and the work tree.
@@ -175,7 +198,8 @@ fn newest_tag(store: &dyn Repository, work_tree: &End) -> Result<End, CliError> 
 }
 
 fn has_other_migrations(one: &End, other: &End) -> Result<bool, CliError> {
-    let config = revisions::config(other.files.as_ref()).map_err(|error| unread(&error))?.with_all_files();
+    let config =
+        revisions::config(other.files.as_ref(), "").map_err(|error| unread(&error))?.with_all_files();
     let (one, other) = (open(one, &config)?, open(other, &config)?);
     Ok(one.release().files != other.release().files)
 }

@@ -33,7 +33,7 @@ impl<'r> Reading<'r> {
     ) -> Result<Self, EngineError> {
         let no_commit = || ImportError::NoCommit { path: repository.root().display().to_string() };
         let head = repository.head()?.ok_or_else(no_commit)?;
-        let config = revisions::config(repository.files(&head)?.as_ref()).map_err(ImportError::from)?;
+        let config = revisions::config(repository.files(&head)?.as_ref(), "").map_err(ImportError::from)?;
         Ok(Self { repository, head, config, kept, last: Release::default(), capsules: BTreeMap::new() })
     }
 
