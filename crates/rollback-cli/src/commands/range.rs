@@ -205,10 +205,12 @@ fn has_other_migrations(one: &End, other: &End) -> Result<bool, CliError> {
 }
 
 fn no_tag(store: &dyn Repository) -> CliError {
-    CliError::usage(
-        format!("no tag leads to HEAD in {}", store.root().display()),
-        "name the older release: `check BASE..HEAD`; `check --all` looks at every migration",
-    )
+    let hint = if store.is_shallow() {
+        "this clone has only a part of the history: `git fetch --tags --unshallow`, or name the older release"
+    } else {
+        "name the older release: `check BASE..HEAD`; `check --all` looks at every migration"
+    };
+    CliError::usage(format!("no tag comes before HEAD in {}", store.root().display()), hint)
 }
 
 /// The emptiness before the first release.
