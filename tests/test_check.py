@@ -1100,7 +1100,7 @@ def hostile(project: Project) -> Project:
     return project
 
 
-@pytest.mark.parametrize("name", ["text", "github", "markdown"])
+@pytest.mark.parametrize("name", ["text", "json", "github", "gitlab", "sarif", "markdown"])
 def test_what_a_terminal_would_obey(hostile: Project, name: str) -> None:
     for range_ in ("v1..HEAD", "v1..v2\u202e"):
         result = hostile.native("check", range_, "--format", name, check=False)
@@ -1108,7 +1108,7 @@ def test_what_a_terminal_would_obey(hostile: Project, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [("plan", "v1..HEAD"), ("graph",), *(("graph", "--format", name) for name in ("mermaid", "dot", "svg"))]
+    "words", [("plan", "v1..HEAD"), ("graph",), *(("graph", "--format", name) for name in ("json", "mermaid", "dot", "svg"))]
 )
 def test_what_a_terminal_would_obey_in_graphs_and_plans(hostile: Project, words: tuple[str, ...]) -> None:
     result = hostile.native(*words, check=False)

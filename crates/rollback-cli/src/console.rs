@@ -65,6 +65,21 @@ pub fn safe(text: impl ToString) -> String {
     shown
 }
 
+/// Makes a JSON document safe to show: what `safe` escapes comes out as JSON's own escapes, so the values stay the same.
+/// `serde_json` writes most of it as it is.
+pub fn safe_json(document: &str) -> String {
+    let mut shown = String::with_capacity(document.len());
+    let mut units = [0; 2];
+    for character in document.chars() {
+        if character != '\n' && is_harmful(character) {
+            shown.extend(character.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")));
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
+}
+
 /// Control characters, and the bidirectional and invisible ones of Unicode's UAX 9 and TR 36.
 fn is_harmful(character: char) -> bool {
     character.is_control()
@@ -73,11 +88,19 @@ fn is_harmful(character: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::safe;
+    use super::{safe, safe_json};
 
     #[test]
     fn harmful_characters_are_escaped() {
         assert_eq!(safe("v1 é \"x\""), "v1 é \"x\"");
         assert_eq!(safe("a\u{1b}[31mb\nc\u{202e}d"), "a\\u{1b}[31mb\\u{a}c\\u{202e}d");
+    }
+
+    #[test]
+    fn a_document_stays_the_same() {
+        let value = serde_json::json!({ "é\u{9b}": "a\u{1b}\u{7f}\n\u{202e}\u{feff}\u{1f600}" });
+        let shown = safe_json(&format!("{value}\n"));
+        assert_eq!(shown, concat!(r#"{"é\u009b":"a\u001b\u007f\n\u202e\ufeff😀"}"#, "\n"));
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), value);
     }
 }

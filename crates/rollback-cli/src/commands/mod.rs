@@ -34,7 +34,7 @@ use serde_json::Value;
 use crate::args::{
     Command, Common, Format, PlanOrRangeArguments, TargetArguments, UnlistedCommand, WayArguments, WayChoice,
 };
-use crate::console::{Console, Level, Stream, safe};
+use crate::console::{Console, Level, Stream, safe, safe_json};
 use crate::error::{CliError, unwritten};
 use crate::{DatabaseChoice, Door, Environment, ExitCode, Session};
 
@@ -195,7 +195,7 @@ impl<'a> Context<'a> {
     }
 
     fn out_json(&mut self, document: &Value) -> Result<(), CliError> {
-        self.out(&format!("{document}\n"))
+        self.out(&safe_json(&format!("{document}\n")))
     }
 
     /// Says something beside the data, unless the user wants silence.
