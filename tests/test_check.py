@@ -573,6 +573,14 @@ def test_migrations_that_are_switched_off(tmp_path: Path) -> None:
     assert project.native("graph").stdout == ""
 
 
+@pytest.mark.parametrize("name", ["settings_test.py", "tests/settings.py", "blog/test_utils/settings/base.py"])
+def test_migrations_that_are_switched_off_for_tests(tmp_path: Path, name: str) -> None:
+    """The settings of tests say nothing of what is deployed."""
+    project = repository(tmp_path / "project")
+    project.write({"manage.py": None, name: "MIGRATION_MODULES = {'blog': None}\n", "blog/migrations/0001.py": FIRST})
+    assert project.native("graph").stdout == "blog.0001\n"
+
+
 def test_the_model_of_the_user(tmp_path: Path) -> None:
     project = repository(tmp_path / "project")
     after = "[migrations.swappable_dependency(settings.AUTH_USER_MODEL)]"

@@ -466,7 +466,8 @@ fn surroundings(
         for (name, value) in found.into_iter().filter(|(name, _)| name.ends_with("_MODEL")) {
             texts.entry(name).or_default().insert(value);
         }
-        for (app, module) in migration_modules {
+        // Tests do without migrations, or with others.
+        for (app, module) in migration_modules.into_iter().filter(|_| !is_for_tests(path)) {
             modules.entry(app).or_default().insert(module);
         }
     }
@@ -508,6 +509,13 @@ fn settings_folder(paths: &[String], read: &dyn Fn(usize) -> Option<String>) -> 
 fn is_settings(path: &str) -> bool {
     let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
     name.starts_with("settings") || folder == "settings" || folder.ends_with("/settings")
+}
+
+/// Whether a file or one of its folders is named after tests.
+fn is_for_tests(path: &str) -> bool {
+    const WORDS: &[&str] = &["test", "tests", "testing", "testutils", "pytest", "ci"];
+    let words = path.trim_end_matches(".py").split(['/', '_', '-', '.']);
+    words.into_iter().any(|word| WORDS.contains(&word))
 }
 
 fn is_telling(text: &str) -> bool {
