@@ -533,6 +533,35 @@ LABELS: dict[str, tuple[dict[str, str], list[str]]] = {
         },
         ["two"],
     ),
+    "config in the package": (
+        {
+            "blog/app/__init__.py": """
+                from django.apps import AppConfig
+
+                class BlogConfig(AppConfig):
+                    name = "blog.app"
+                    label = "journal"
+            """,
+            "blog/app/migrations/0001_initial.py": FIRST,
+            "blog/app/migrations/0002_more.py": migration(after=["journal.0001_initial"]),
+        },
+        ["journal", "journal"],
+    ),
+    "config elsewhere": (
+        {
+            "blog/app/migrations/0001_initial.py": FIRST,
+            "blog/app/migrations/0002_more.py": migration(after=["journal.0001_initial"]),
+            "blog/app/migrations/0003_more.py": migration(after=["journal.0002_more"]),
+        },
+        ["journal", "journal", "journal"],
+    ),
+    "first migrations of other apps": (
+        {
+            "blog/migrations/0001_initial.py": FIRST,
+            "blog/migrations/0002_more.py": migration(after=["auth.0001_initial"]),
+        },
+        ["blog", "blog"],
+    ),
     "settings": (
         {
             "settings_production.py": "MIGRATION_MODULES = {'blog': 'elsewhere.of_blog'}\n",

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use rollback_core::MigrationId;
+
 use crate::app::{AppConfig, app_configs, default_app_config};
 use crate::facts::Target;
 use crate::{Module, Modules, migration};
@@ -125,10 +127,15 @@ impl<'t> Tree<'t> {
             if is_django || !self.paths.has(&join(folder, "__init__.py")) || moved.contains_key(folder) {
                 continue;
             }
-            let (app, is_certain) = self.label(folder_of(folder).unwrap_or_default());
+            let Label { app, is_certain, is_configured } = self.label(folder_of(folder).unwrap_or_default());
             let mut package = Package { app, folder: folder.to_owned(), migrations, is_certain };
             if !is_certain && let Some(app) = self.label_by_dependencies(&package) {
                 (package.app, package.is_certain) = (app, true);
+            } else if is_certain
+                && !is_configured
+                && let Some(app) = self.label_of_hidden_config(&package)
+            {
+                package.app = app;
             }
             if !places.modules.contains_key(&package.app) {
                 packages.push(package);
@@ -159,8 +166,8 @@ impl<'t> Tree<'t> {
         folders.into_iter().find(|folder| self.paths.has(&join(folder, "__init__.py")))
     }
 
-    /// The label of the app in this folder, as Django's registry finds it, and whether the text tells it.
-    fn label(&self, folder: &str) -> (String, bool) {
+    /// The label of the app in this folder, as Django's registry finds it.
+    fn label(&self, folder: &str) -> Label {
         let last = folder.rsplit('/').next().unwrap_or(folder);
         let last = if last.is_empty() { "migrations" } else { last };
         let configs = self.configs(folder);
@@ -171,40 +178,62 @@ impl<'t> Tree<'t> {
             None => configs.iter().all(|config| config.is_certain),
         };
         let label = chosen.and_then(|config| config.label().map(str::to_owned));
-        (label.unwrap_or_else(|| last.to_owned()), is_certain)
+        let is_configured = label.is_some();
+        Label { app: label.unwrap_or_else(|| last.to_owned()), is_certain, is_configured }
     }
 
     /// The label by which the migrations of a folder name each other: only that one can be theirs.
     fn label_by_dependencies(&self, package: &Package) -> Option<String> {
-        let mut labels: BTreeSet<String> = BTreeSet::new();
+        only(self.inner_dependencies(package)?.into_iter().map(|id| id.app))
+    }
+
+    /// The label of an app whose configuration stands elsewhere than in `apps.py`: a project installs such an app by the
+    /// path of the class. Its migrations name each other by that label, and never by the folder's name. A name that
+    /// every app has is no proof, unless `__init__.py` has a configuration with that label.
+    fn label_of_hidden_config(&self, package: &Package) -> Option<String> {
+        const USUAL: &str = "0001_initial";
+        let second = (self.read)(*package.migrations.values().nth(1)?)?;
+        let quoted = |quote: char| format!("{quote}{}{quote}", package.app);
+        if second.contains(&quoted('\'')) || second.contains(&quoted('"')) {
+            return None;
+        }
+        let named = self.inner_dependencies(package)?;
+        if named.iter().any(|id| id.app == package.app) {
+            return None;
+        }
+        let unusual = named.iter().filter(|id| id.name != USUAL).map(|id| id.app.clone());
+        only(unusual).or_else(|| {
+            let configs = self.configs_in(folder_of(&package.folder)?, "__init__.py", "")?;
+            let labels = configs.iter().filter_map(|config| config.label().map(str::to_owned));
+            only(labels.filter(|label| named.iter().any(|id| id.app == *label)))
+        })
+    }
+
+    /// What the migrations of a folder depend on that has the name of one of them.
+    fn inner_dependencies(&self, package: &Package) -> Option<BTreeSet<MigrationId>> {
+        let mut found = BTreeSet::new();
         for (name, index) in &package.migrations {
             let text = (self.read)(*index)?;
             let Ok(source) = migration::read(&package.module(name), &text, self) else { continue };
-            for reference in &source.dependencies {
-                if let Target::Migration(id) = &reference.target
-                    && package.migrations.contains_key(&id.name)
-                {
-                    labels.insert(id.app.clone());
+            for reference in source.dependencies {
+                match reference.target {
+                    Target::Migration(id) if package.migrations.contains_key(&id.name) => {
+                        found.insert(id);
+                    }
+                    _ => {}
                 }
             }
         }
-        let mut labels = labels.into_iter();
-        let first = labels.next()?;
-        labels.next().is_none().then_some(first)
+        Some(found)
     }
 
     fn configs(&self, folder: &str) -> Vec<AppConfig> {
-        let module = |name: &str| format!("{}.{name}", dotted(folder));
         let init = self.paths.index.get(join(folder, "__init__.py").as_str());
         let init = init.and_then(|index| (self.read)(*index));
         let named = init.and_then(|text| default_app_config(&dotted(folder), &text, self));
-        let in_file = |path: &str, is_package| {
-            let index = self.paths.index.get(path)?;
-            let text = (self.read)(*index)?;
-            Some(app_configs(&module("apps"), is_package, &text, self))
-        };
-        let configs = in_file(&join(folder, "apps.py"), false)
-            .or_else(|| in_file(&join(folder, "apps/__init__.py"), true))
+        let configs = self
+            .configs_in(folder, "apps.py", "apps")
+            .or_else(|| self.configs_in(folder, "apps/__init__.py", "apps"))
             .unwrap_or_default();
         match named.as_deref().map(|named| named.rsplit('.').next().unwrap_or(named)) {
             Some(class) if configs.iter().any(|config| config.class == class) => {
@@ -213,6 +242,30 @@ impl<'t> Tree<'t> {
             _ => configs,
         }
     }
+
+    /// The configurations that a file below an app's folder has.
+    fn configs_in(&self, folder: &str, file: &str, module: &str) -> Option<Vec<AppConfig>> {
+        let path = join(folder, file);
+        let text = (self.read)(*self.paths.index.get(path.as_str())?)?;
+        let module = dotted(&join(folder, module));
+        Some(app_configs(module.trim_end_matches('.'), file.ends_with("__init__.py"), &text, self))
+    }
+}
+
+/// The label of an app.
+struct Label {
+    app: String,
+    /// Whether the text tells it.
+    is_certain: bool,
+    /// Whether a configuration says it; the folder's name counts where none does.
+    is_configured: bool,
+}
+
+/// The one that all are.
+fn only(labels: impl Iterator<Item = String>) -> Option<String> {
+    let labels: BTreeSet<String> = labels.collect();
+    let is_one = labels.len() == 1;
+    labels.into_iter().next().filter(|_| is_one)
 }
 
 impl Modules for Tree<'_> {
