@@ -6,15 +6,15 @@ use rollback_source::facts::{Action, Field, Operation};
 
 /// The models of all apps, by app label and the name in lower case.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Models {
-    models: BTreeMap<Key, Model>,
+pub(crate) struct Models<'f> {
+    models: BTreeMap<Key, Model<'f>>,
 }
 
 /// One model.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Model {
+pub(crate) struct Model<'f> {
     /// Its fields by their names in lower case; one that is not known is missing.
-    pub(crate) fields: BTreeMap<String, Known>,
+    pub(crate) fields: BTreeMap<String, Known<'f>>,
     /// Its table where it is not Django's own name for it.
     pub(crate) table: Option<String>,
     /// Whether it has a table.
@@ -39,8 +39,8 @@ pub(crate) struct Model {
 
 /// A field of a model.
 #[derive(Clone, Debug)]
-pub(crate) struct Known {
-    pub(crate) field: Field,
+pub(crate) struct Known<'f> {
+    pub(crate) field: &'f Field,
     /// Whether the newer release makes it.
     pub(crate) is_new: bool,
     /// The column that the older release knows it by, where the newer one has changed that.
@@ -51,19 +51,19 @@ pub(crate) struct Known {
 
 type Key = (String, String);
 
-impl Models {
+impl<'f> Models<'f> {
     /// A model, whatever the case of its name.
-    pub(crate) fn get(&self, app: &str, model: &str) -> Option<&Model> {
+    pub(crate) fn get(&self, app: &str, model: &str) -> Option<&Model<'f>> {
         self.models.get(&key(app, model))
     }
 
     /// A field of a model.
-    pub(crate) fn field(&self, app: &str, model: &str, name: &str) -> Option<&Known> {
+    pub(crate) fn field(&self, app: &str, model: &str, name: &str) -> Option<&Known<'f>> {
         self.get(app, model)?.fields.get(&name.to_lowercase())
     }
 
     /// Changes the models as the operation does; `is_new` where the newer release brings it.
-    pub(crate) fn apply(&mut self, app: &str, operation: &Operation, is_new: bool) {
+    pub(crate) fn apply(&mut self, app: &str, operation: &'f Operation, is_new: bool) {
         match &operation.action {
             Action::CreateModel { name, .. } => {
                 self.models.insert(key(app, name), Model::made(app, &operation.action, is_new));
@@ -152,19 +152,19 @@ impl Models {
     }
 
     /// The model that a relation leads to.
-    pub(crate) fn led_to(&self, known: &Known) -> Option<(&Key, &Model)> {
+    pub(crate) fn led_to(&self, known: &Known<'_>) -> Option<(&Key, &Model<'f>)> {
         self.models.get_key_value(known.to.as_ref()?)
     }
 
-    fn model(&mut self, app: &str, name: &str) -> &mut Model {
+    fn model(&mut self, app: &str, name: &str) -> &mut Model<'f> {
         let unseen = || Model { has_table: true, ..Model::default() };
         self.models.entry(key(app, name)).or_insert_with(unseen)
     }
 }
 
-impl Model {
+impl<'f> Model<'f> {
     /// As `CreateModel` makes it.
-    fn made(app: &str, action: &Action, is_new: bool) -> Self {
+    fn made(app: &str, action: &'f Action, is_new: bool) -> Self {
         let Action::CreateModel {
             name,
             fields,
@@ -181,7 +181,7 @@ impl Model {
         };
         let model = key(app, name);
         let known =
-            |(name, field): &(String, Field)| (name.to_lowercase(), Known::new(&model, field, is_new));
+            |(name, field): &'f (String, Field)| (name.to_lowercase(), Known::new(&model, field, is_new));
         Self {
             fields: fields.iter().map(known).collect(),
             table: table.clone(),
@@ -219,15 +219,15 @@ impl Model {
     }
 }
 
-impl Known {
-    pub(crate) fn new(model: &Key, field: &Field, is_new: bool) -> Self {
+impl<'f> Known<'f> {
+    pub(crate) fn new(model: &Key, field: &'f Field, is_new: bool) -> Self {
         let to = field.to.as_deref().and_then(|to| match to.split_once('.') {
             Some(("settings", _)) => None,
             Some((app, name)) => Some(key(app, name)),
             None if to == "self" => Some(model.clone()),
             None => Some(key(&model.0, to)),
         });
-        Self { field: field.clone(), is_new, older_column: None, to }
+        Self { field, is_new, older_column: None, to }
     }
 
     fn leave_column(&mut self, is_new: bool, name: &str) {
@@ -238,7 +238,7 @@ impl Known {
 
     /// The column that the field has under this name.
     pub(crate) fn column_as(&self, name: &str) -> String {
-        column(&self.field, name)
+        column(self.field, name)
     }
 }
 

@@ -99,6 +99,15 @@ impl Files for Part {
         &self.paths
     }
 
+    fn sort_for_reading(&self, indices: &mut [usize]) {
+        let mut order: Vec<usize> = indices.iter().map(|index| self.indexes[*index]).collect();
+        self.files.sort_for_reading(&mut order);
+        let below = |index: &usize| self.indexes.binary_search(index).ok();
+        for (place, index) in indices.iter_mut().zip(order.iter().filter_map(below)) {
+            *place = index;
+        }
+    }
+
     fn reader(&self) -> Result<Box<dyn ReadFiles + '_>, RepositoryError> {
         Ok(Box::new(PartReader { reader: self.files.reader()?, indexes: &self.indexes }))
     }

@@ -55,7 +55,7 @@ impl Checker<'_> {
 
     pub(super) fn field_removed(&mut self, step: &Step<'_>, model: &str, name: &str) {
         let known = step.field(model, name);
-        let field = known.map(|known| &known.field);
+        let field = known.map(|known| known.field);
         let is_virtual = field.is_some_and(|field| !field.is_in_database());
         if !step.is_older_table(model) || known.is_some_and(|known| known.is_new) || is_virtual {
             return;
@@ -95,7 +95,7 @@ impl Checker<'_> {
 
     pub(super) fn field_altered(&mut self, step: &Step<'_>, model: &str, name: &str, new: &Field) {
         let Some(known) = step.field(model, name) else { return };
-        let old = &known.field;
+        let old = known.field;
         if !step.is_older_table(model) || known.is_new {
             return;
         }
@@ -121,8 +121,8 @@ impl Checker<'_> {
 
     /// A foreign key that leads to another table: what the older code writes has no row there, and what the newer code
     /// writes has none in the former one.
-    fn relation_changed(&mut self, step: &Step<'_>, field: &str, old: &Known, new: &Known) {
-        let table = |known: &Known| {
+    fn relation_changed(&mut self, step: &Step<'_>, field: &str, old: &Known<'_>, new: &Known<'_>) {
+        let table = |known: &Known<'_>| {
             let (key, model) = step.models.led_to(known)?;
             let is_certain = known.field.is_foreign_key() && model.has_table && !model.is_adopted;
             is_certain.then(|| (format!("{}.{}", key.0, key.1), model.table_as(&key.0, &key.1)))
@@ -251,7 +251,7 @@ impl Checker<'_> {
         }
     }
 
-    fn column_renamed(&mut self, step: &Step<'_>, model: &str, known: &Known, name: &str, after: &str) {
+    fn column_renamed(&mut self, step: &Step<'_>, model: &str, known: &Known<'_>, name: &str, after: &str) {
         let before = known.column_as(name);
         let older = known.older_column.as_ref().unwrap_or(&before);
         if before != after {

@@ -18,7 +18,7 @@ const UNIQUE: &[&str] = &["UniqueConstraint", "ExclusionConstraint"];
 pub(super) struct Step<'s> {
     pub(super) id: &'s MigrationId,
     pub(super) operation: &'s Operation,
-    pub(super) models: &'s Models,
+    pub(super) models: &'s Models<'s>,
 }
 
 impl Step<'_> {
@@ -31,7 +31,7 @@ impl Step<'_> {
         self.models.get(self.app(), model).is_none_or(Model::is_older_table)
     }
 
-    pub(super) fn field(&self, model: &str, name: &str) -> Option<&Known> {
+    pub(super) fn field(&self, model: &str, name: &str) -> Option<&Known<'_>> {
         self.models.field(self.app(), model, name)
     }
 }
@@ -251,14 +251,14 @@ impl Checker<'_> {
     }
 
     /// A table gets another name, or its former one back.
-    fn table_renamed(&mut self, step: &Step<'_>, model: &Model, name: &str, after: &str) {
+    fn table_renamed(&mut self, step: &Step<'_>, model: &Model<'_>, name: &str, after: &str) {
         if !model.is_older_table() {
             return;
         }
         let before = model.table_as(step.app(), name);
         let older = model.older_table.as_ref().unwrap_or(&before);
         self.renamed_from(step, &format!("the table {older}"), after, older == after);
-        let has_join_table = |known: &Known| known.field.is_many_to_many() && known.field.has_own_table();
+        let has_join_table = |known: &Known<'_>| known.field.is_many_to_many() && known.field.has_own_table();
         let renames_model = matches!(step.operation.action, Action::RenameModel { .. });
         if before == after && renames_model && model.fields.values().any(has_join_table) {
             self.renamed(step, &format!("the column for {name} in its join tables"), "another one");
