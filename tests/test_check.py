@@ -543,9 +543,24 @@ LABELS: dict[str, tuple[dict[str, str], list[str]]] = {
                     label = "journal"
             """,
             "blog/app/migrations/0001_initial.py": FIRST,
-            "blog/app/migrations/0002_more.py": migration(after=["journal.0001_initial"]),
+            "blog/app/migrations/0002_more.py": migration(after=["journal.0001_initial", "auth.0001_initial"]),
         },
         ["journal", "journal"],
+    ),
+    "default_app_config in the package": (
+        {
+            "blog/__init__.py": """
+                from django.apps import AppConfig
+
+                default_app_config = "blog.BlogConfig"
+
+                class BlogConfig(AppConfig):
+                    name = "blog"
+                    label = "journal"
+            """,
+            "blog/migrations/0001_initial.py": FIRST,
+        },
+        ["journal"],
     ),
     "config elsewhere": (
         {
@@ -578,6 +593,15 @@ LABELS: dict[str, tuple[dict[str, str], list[str]]] = {
         ["blog"],
     ),
 }
+
+
+def test_a_label_that_is_not_told(tmp_path: Path) -> None:
+    """A project may install the app by the path of its configuration, or by the name of its package."""
+    config = "from django.apps import AppConfig\nclass Config(AppConfig):\n    name = 'blog'\n    label = 'journal'\n"
+    project = repository(tmp_path / "project")
+    project.write({"blog/migrations/0001.py": FIRST, "blog/__init__.py": config})
+    (listed,) = document(project.native("graph", "--format", "json"))["migrations"]
+    assert (listed["app"], listed["is_unknown"]) == ("journal", True)
 
 
 @pytest.mark.parametrize("layout", LABELS)

@@ -40,7 +40,7 @@ impl Package {
 pub struct Paths<'p> {
     paths: &'p [String],
     index: HashMap<&'p str, usize>,
-    /// Folders that packages are imported from: those that hold a package and are none.
+    /// Folders that packages are imported from: those that hold a package and are none, and those of a `manage.py`.
     roots: Vec<&'p str>,
 }
 
@@ -50,11 +50,12 @@ impl<'p> Paths<'p> {
         let index: HashMap<&str, usize> =
             paths.iter().enumerate().map(|(index, path)| (path.as_str(), index)).collect();
         let is_package = |folder: &str| index.contains_key(join(folder, "__init__.py").as_str());
-        let roots: BTreeSet<&str> = paths
+        let holders = paths
             .iter()
             .filter_map(|path| folder_of(path.strip_suffix("/__init__.py")?))
-            .filter(|folder| folder.is_empty() || !is_package(folder))
-            .collect();
+            .filter(|folder| folder.is_empty() || !is_package(folder));
+        let scripts = paths.iter().filter_map(|path| path.strip_suffix("/manage.py"));
+        let roots: BTreeSet<&str> = holders.chain(scripts).collect();
         Self { paths, roots: roots.into_iter().collect(), index }
     }
 
@@ -170,26 +171,35 @@ impl<'t> Tree<'t> {
     fn label(&self, folder: &str) -> Label {
         let last = folder.rsplit('/').next().unwrap_or(folder);
         let last = if last.is_empty() { "migrations" } else { last };
-        let configs = self.configs(folder);
-        let chosen = chosen(&configs, folder);
-        let is_certain = match chosen {
-            Some(config) => config.is_certain,
-            // An uncertain one may be the one that a project installs.
-            None => configs.iter().all(|config| config.is_certain),
-        };
-        let label = chosen.and_then(|config| config.label().map(str::to_owned));
-        let is_configured = label.is_some();
-        Label { app: label.unwrap_or_else(|| last.to_owned()), is_certain, is_configured }
+        let (configs, in_package) = self.configs(folder);
+        if let Some(config) = chosen(&configs, folder)
+            && let Some(label) = config.label()
+        {
+            return Label { app: label.to_owned(), is_certain: config.is_certain, is_configured: true };
+        }
+        // Django looks into `apps.py` alone: whether a project installs one of these by its path is not known.
+        if let Some(config) = chosen(&in_package, folder)
+            && let Some(label) = config.label().filter(|label| *label != last)
+        {
+            return Label { app: label.to_owned(), is_certain: false, is_configured: true };
+        }
+        // An uncertain one may be the one that a project installs.
+        let is_certain = configs.iter().all(|config| config.is_certain);
+        Label { app: last.to_owned(), is_certain, is_configured: false }
     }
 
-    /// The label by which the migrations of a folder name each other: only that one can be theirs.
+    /// The label by which the migrations of a folder name each other: only that one can be theirs. The one that counts as
+    /// likely is enough.
     fn label_by_dependencies(&self, package: &Package) -> Option<String> {
-        only(self.inner_dependencies(package)?.into_iter().map(|id| id.app))
+        let labels: BTreeSet<String> =
+            self.inner_dependencies(package)?.into_iter().map(|id| id.app).collect();
+        // Several: some other app has a migration of the same name.
+        if labels.contains(&package.app) { Some(package.app.clone()) } else { only(labels.into_iter()) }
     }
 
     /// The label of an app whose configuration stands elsewhere than in `apps.py`: a project installs such an app by the
     /// path of the class. Its migrations name each other by that label, and never by the folder's name. A name that
-    /// every app has is no proof, unless `__init__.py` has a configuration with that label.
+    /// every app has is no proof.
     fn label_of_hidden_config(&self, package: &Package) -> Option<String> {
         const USUAL: &str = "0001_initial";
         let second = (self.read)(*package.migrations.values().nth(1)?)?;
@@ -202,11 +212,7 @@ impl<'t> Tree<'t> {
             return None;
         }
         let unusual = named.iter().filter(|id| id.name != USUAL).map(|id| id.app.clone());
-        only(unusual).or_else(|| {
-            let configs = self.configs_in(folder_of(&package.folder)?, "__init__.py", "")?;
-            let labels = configs.iter().filter_map(|config| config.label().map(str::to_owned));
-            only(labels.filter(|label| named.iter().any(|id| id.app == *label)))
-        })
+        only(unusual)
     }
 
     /// What the migrations of a folder depend on that has the name of one of them.
@@ -227,28 +233,36 @@ impl<'t> Tree<'t> {
         Some(found)
     }
 
-    fn configs(&self, folder: &str) -> Vec<AppConfig> {
+    /// The configurations that Django finds by itself, and those in `__init__.py`, which it takes by their path alone.
+    fn configs(&self, folder: &str) -> (Vec<AppConfig>, Vec<AppConfig>) {
+        let package = dotted(folder);
         let init = self.paths.index.get(join(folder, "__init__.py").as_str());
-        let init = init.and_then(|index| (self.read)(*index));
-        let named = init.and_then(|text| default_app_config(&dotted(folder), &text, self));
+        let init = init.and_then(|index| (self.read)(*index)).unwrap_or_default();
+        let in_package =
+            if init.contains("AppConfig") { app_configs(&package, true, &init, self) } else { Vec::new() };
         let configs = self
-            .configs_in(folder, "apps.py", "apps")
-            .or_else(|| self.configs_in(folder, "apps/__init__.py", "apps"))
+            .configs_in(folder, "apps.py")
+            .or_else(|| self.configs_in(folder, "apps/__init__.py"))
             .unwrap_or_default();
-        match named.as_deref().map(|named| named.rsplit('.').next().unwrap_or(named)) {
-            Some(class) if configs.iter().any(|config| config.class == class) => {
-                configs.into_iter().filter(|config| config.class == class).collect()
-            }
-            _ => configs,
-        }
+        let named = default_app_config(&package, &init, self);
+        let named = named.as_deref().map(|named| named.rsplit_once('.').unwrap_or(("", named)));
+        let of_class = |configs: &[AppConfig], class: &str| -> Option<Vec<AppConfig>> {
+            let named = configs.iter().filter(|config| config.class == class);
+            Some(named.cloned().collect()).filter(|named: &Vec<AppConfig>| !named.is_empty())
+        };
+        let named = named.and_then(|(module, class)| {
+            let is_elsewhere = module.ends_with(".apps");
+            let found = if is_elsewhere { None } else { of_class(&in_package, class) };
+            found.or_else(|| of_class(&configs, class))
+        });
+        (named.unwrap_or(configs), in_package)
     }
 
     /// The configurations that a file below an app's folder has.
-    fn configs_in(&self, folder: &str, file: &str, module: &str) -> Option<Vec<AppConfig>> {
-        let path = join(folder, file);
-        let text = (self.read)(*self.paths.index.get(path.as_str())?)?;
-        let module = dotted(&join(folder, module));
-        Some(app_configs(module.trim_end_matches('.'), file.ends_with("__init__.py"), &text, self))
+    fn configs_in(&self, folder: &str, file: &str) -> Option<Vec<AppConfig>> {
+        let text = (self.read)(*self.paths.index.get(join(folder, file).as_str())?)?;
+        let module = dotted(&join(folder, "apps"));
+        Some(app_configs(&module, file.ends_with("__init__.py"), &text, self))
     }
 }
 
