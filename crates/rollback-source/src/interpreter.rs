@@ -17,7 +17,7 @@ use typed_arena::Arena;
 
 use crate::Modules;
 use crate::syntax::{self, SyntaxError};
-use crate::value::{Class, Function, Origin, Scope, Spanned, Value, is_one, replaced};
+use crate::value::{Arguments, Class, Function, Origin, Scope, Spanned, Value, is_one, replaced};
 
 /// How many expressions and statements are looked at before a module is given up: far more than any real one has.
 const FUEL: u32 = 1_000_000;
@@ -62,10 +62,7 @@ struct Module<'a> {
 pub(crate) struct Frame<'a> {
     module: usize,
     scopes: Vec<Scope<'a>>,
-    /// The arguments of `super().__init__(…)`, once it was called.
-    super_call: Option<crate::value::Arguments<'a>>,
-    /// What a method set on `self`.
-    attributes: Scope<'a>,
+    made: Made<'a>,
     /// Names that a function takes from its module, by `global`.
     globals: Vec<&'a str>,
     /// Whether it is a call.
@@ -74,10 +71,34 @@ pub(crate) struct Frame<'a> {
     is_class: bool,
 }
 
+/// What an `__init__` makes of an object.
+#[derive(Clone, Default)]
+struct Made<'a> {
+    /// The arguments of `super().__init__(…)`, once it was called.
+    super_call: Option<Arguments<'a>>,
+    /// What was set on `self`.
+    attributes: Scope<'a>,
+}
+
+impl<'a> Made<'a> {
+    /// What both of two ways agree on stays.
+    fn merge(&mut self, other: Self, why: &Spanned<'a>) {
+        statements::merge(&mut self.attributes, other.attributes, why);
+        let same = match (&self.super_call, &other.super_call) {
+            (None, None) => true,
+            (Some(one), Some(other)) => one.is_same(other),
+            _ => false,
+        };
+        if !same {
+            self.super_call = Some(Arguments { missing: Some(why.clone()), ..Arguments::default() });
+        }
+    }
+}
+
 impl<'a> Frame<'a> {
     fn of(module: usize, scopes: Vec<Scope<'a>>) -> Self {
-        let (attributes, globals) = (Scope::new(), Vec::new());
-        Self { module, scopes, super_call: None, attributes, globals, is_call: false, is_class: false }
+        let (made, globals) = (Made::default(), Vec::new());
+        Self { module, scopes, made, globals, is_call: false, is_class: false }
     }
 
     fn of_call(module: usize, scope: Scope<'a>) -> Self {
@@ -418,7 +439,7 @@ impl<'a, 'm> Interpreter<'a, 'm> {
 }
 
 fn change_in<'a>(frame: &mut Frame<'a>, old: &Value<'a>, new: &Value<'a>, budget: &mut u32) {
-    for scope in frame.scopes.iter_mut().chain([&mut frame.attributes]) {
+    for scope in frame.scopes.iter_mut().chain([&mut frame.made.attributes]) {
         change_scope(scope, old, new, budget);
     }
 }
@@ -490,6 +511,7 @@ const BUILTINS: &[&str] = &[
     "ImportError",
     "Exception",
     "setattr",
+    "hasattr",
 ];
 
 /// A text that is shared.

@@ -80,11 +80,37 @@ impl<'a> Reader<'_, 'a, '_> {
         };
         let reversible = if traced.overrides.is_empty() { usual } else { self.overridden(&traced.overrides) };
         let elidable = self.is_elidable(&traced);
+        self.explain(&traced, reversible, elidable, &span);
         let is_own = traced.is_own || (traced.django.is_none() && !is_django(&instance.callee));
         let keeps =
             matches!(action, Action::RunPython { .. } | Action::RunSql { .. } | Action::Separate { .. });
         let action = if is_own && !keeps { Action::Custom } else { action };
         Some(Operation { class, span, action, reversible, elidable })
+    }
+
+    /// Says why it is not known whether an operation can be undone or left out.
+    fn explain(
+        &mut self,
+        traced: &Traced<'a>,
+        reversible: Option<bool>,
+        elidable: Option<bool>,
+        span: &Span,
+    ) {
+        if (reversible.is_some() && elidable.is_some())
+            || self.unknown.iter().any(|known| known.span == *span)
+        {
+            return;
+        }
+        let arguments = &traced.arguments;
+        let reverse = ["reverse_code", "reverse_sql"].into_iter().find_map(|name| arguments.get(1, name));
+        let value = match reversible {
+            None => traced.overrides.first().or(reverse),
+            Some(_) => traced.elidable.as_ref().or_else(|| arguments.named("elidable")),
+        };
+        let value = value.or(arguments.missing.as_ref()).cloned();
+        let value = value.map(|value| self.interpreter.concrete(value));
+        let reason = value.map_or_else(|| "is not written out".to_owned(), |value| value.reason());
+        self.note(What::Argument, reason, span.clone());
     }
 
     /// Whether a class may give something else than an object of itself.
@@ -126,8 +152,14 @@ impl<'a> Reader<'_, 'a, '_> {
 
     /// Follows a class to the one of Django that it is made from.
     fn trace(&mut self, callee: &Spanned<'a>, arguments: Arguments<'a>) -> Result<Traced<'a>, String> {
-        let mut traced =
-            Traced { django: None, arguments, overrides: Vec::new(), elidable: None, is_own: false };
+        let mut traced = Traced {
+            django: None,
+            arguments,
+            overrides: Vec::new(),
+            elidable: None,
+            is_own: false,
+            is_cut: false,
+        };
         let class = self.interpreter.concrete(callee.clone());
         let order = match &class.value {
             Value::Class(id) => {
@@ -142,6 +174,9 @@ impl<'a> Reader<'_, 'a, '_> {
                 Value::Class(id) => self.enter(*id, &mut traced)?,
                 Value::Name(path) => match django_class(path) {
                     Some("Operation") => return Ok(traced),
+                    Some(_) if traced.is_cut => {
+                        return Err("has an __init__ that does not lead to that of its base".to_owned());
+                    }
                     Some(django) => {
                         traced.django = Some(django.to_owned());
                         return Ok(traced);
@@ -158,7 +193,7 @@ impl<'a> Reader<'_, 'a, '_> {
     /// One step up: what a class of the project changes.
     fn enter(&mut self, id: usize, traced: &mut Traced<'a>) -> Result<(), String> {
         let class = self.interpreter.classes[id].clone();
-        if let Some(init) = class.scope.get("__init__") {
+        if let Some(init) = class.scope.get("__init__").filter(|_| !traced.is_cut) {
             let Value::Function(function) = init.value else {
                 return Err(format!("depends on {}.__init__", class.name));
             };
@@ -167,7 +202,8 @@ impl<'a> Reader<'_, 'a, '_> {
             if attributes.contains_key("reverse_code") || attributes.contains_key("reverse_sql") {
                 return Err(format!("depends on what {}.__init__ sets", class.name));
             }
-            traced.arguments = arguments;
+            traced.is_cut = arguments.is_none();
+            traced.arguments = arguments.unwrap_or_default();
             traced.is_own = true;
             traced.override_by(&attributes);
         }
@@ -408,6 +444,8 @@ struct Traced<'a> {
     elidable: Option<Spanned<'a>>,
     /// Whether a class of the project changes what is done.
     is_own: bool,
+    /// Whether the `__init__` of a class does not call that of its base: no other one is run.
+    is_cut: bool,
 }
 
 impl<'a> Traced<'a> {
@@ -453,12 +491,15 @@ fn may_be_none(path: &str) -> bool {
     path.starts_with("django.conf.settings") || is_constant
 }
 
+/// Functions of Python's library that never return `None`.
+const NEVER_NONE: &[&str] = &["functools.partial", "inspect.cleandoc", "textwrap.dedent"];
+
 /// Whether a function from elsewhere decides what it is.
 fn is_made_elsewhere(made: &Instance<'_>) -> bool {
     match &made.callee.value {
         Value::Name(path) => {
             let name = path.rsplit('.').next().unwrap_or(path);
-            &**path != "functools.partial" && !name.chars().next().is_some_and(char::is_uppercase)
+            !NEVER_NONE.contains(&&**path) && !name.chars().next().is_some_and(char::is_uppercase)
         }
         _ => false,
     }

@@ -57,6 +57,8 @@ pub(crate) enum Value<'a> {
     Lambda(&'a ExprLambda, Option<usize>),
     /// The first argument of a method.
     Itself,
+    /// A text, and no more is known of it; why, as the end of a sentence that begins with "it".
+    Text(Rc<str>),
     /// Not known; why, as the end of a sentence that begins with "it".
     Unknown(Rc<str>),
 }
@@ -89,6 +91,22 @@ impl<'a> Arguments<'a> {
     /// The argument at this place or with this name.
     pub(crate) fn get(&self, place: usize, name: &str) -> Option<&Spanned<'a>> {
         self.positional.get(place).or_else(|| self.named(name))
+    }
+
+    /// Whether these are the same as others in every respect that matters.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.is_same_within(other, &mut LARGEST.clone())
+    }
+
+    fn is_same_within(&self, other: &Self, budget: &mut u32) -> bool {
+        let positional = self.positional.iter().zip(&other.positional);
+        let mut named = self.named.iter().zip(&other.named);
+        self.positional.len() == other.positional.len()
+            && self.named.len() == other.named.len()
+            && self.missing.is_none()
+            && other.missing.is_none()
+            && positional.into_iter().all(|(one, other)| same_within(&one.value, &other.value, budget))
+            && named.all(|(one, other)| one.0 == other.0 && same_within(&one.1.value, &other.1.value, budget))
     }
 
     /// The argument with this name.
@@ -146,7 +164,7 @@ impl<'a> Spanned<'a> {
     /// Why it is not known, if it is not.
     pub(crate) fn why(&self) -> Option<&str> {
         match &self.value {
-            Value::Unknown(why) => Some(why),
+            Value::Unknown(why) | Value::Text(why) => Some(why),
             _ => None,
         }
     }
@@ -154,7 +172,7 @@ impl<'a> Spanned<'a> {
     /// Why it cannot be used as something that is known.
     pub(crate) fn reason(&self) -> String {
         match &self.value {
-            Value::Unknown(why) => why.to_string(),
+            Value::Unknown(why) | Value::Text(why) => why.to_string(),
             Value::Name(path) => format!("depends on {}", described(path)),
             Value::Setting { path, .. } => format!("depends on {}", described(path)),
             Value::Itself | Value::Lambda(..) | Value::Function(_) | Value::Class(_) => "is code".to_owned(),
@@ -196,6 +214,9 @@ pub(crate) fn equal(one: &Value<'_>, other: &Value<'_>) -> Option<bool> {
     equal_within(one, other, &mut LARGEST.clone())
 }
 
+/// The databases that django-rollback supports: the reader counts on one of them.
+const VENDORS: &[&str] = &["postgresql", "sqlite"];
+
 /// How many values are compared at most.
 const LARGEST: u32 = 100_000;
 
@@ -218,6 +239,11 @@ fn equal_within(one: &Value<'_>, other: &Value<'_>, budget: &mut u32) -> Option<
             }
         }
         (Value::None, Value::None) => Some(true),
+        (Value::Name(path), Value::Str(vendor)) | (Value::Str(vendor), Value::Name(path))
+            if &**path == "django.db.connection.vendor" && !VENDORS.contains(&&**vendor) =>
+        {
+            Some(false)
+        }
         (one, other) if is_plain(one) && is_plain(other) => Some(false),
         _ => None,
     }
@@ -228,6 +254,16 @@ fn is_plain(value: &Value<'_>) -> bool {
         value,
         Value::None | Value::Bool(_) | Value::Int(_) | Value::Str(_) | Value::Sequence(..) | Value::Dict(_)
     )
+}
+
+/// One of two, and nobody knows which.
+pub(crate) fn either<'a>(one: &Value<'_>, other: &Value<'_>, why: Rc<str>) -> Value<'a> {
+    if is_text(one) && is_text(other) { Value::Text(why) } else { Value::Unknown(why) }
+}
+
+/// Whether a value is certain to be a text.
+pub(crate) fn is_text(value: &Value<'_>) -> bool {
+    matches!(value, Value::Str(_) | Value::Text(_))
 }
 
 /// Whether two values are the same in every respect that matters to a reader of facts.
@@ -261,18 +297,8 @@ fn same_within(one: &Value<'_>, other: &Value<'_>, budget: &mut u32) -> bool {
         (Value::Class(one), Value::Class(other)) => one == other,
         (Value::Function(one), Value::Function(other)) => std::ptr::eq(*one, *other),
         (Value::Instance(one), Value::Instance(other)) => {
-            let (left, right) = (&one.arguments, &other.arguments);
-            let positional = left.positional.iter().zip(&right.positional);
-            let named = left.named.iter().zip(&right.named);
             same_within(&one.callee.value, &other.callee.value, budget)
-                && left.positional.len() == right.positional.len()
-                && left.named.len() == right.named.len()
-                && left.missing.is_none()
-                && right.missing.is_none()
-                && positional.into_iter().all(|(one, other)| same_within(&one.value, &other.value, budget))
-                && named
-                    .into_iter()
-                    .all(|(one, other)| one.0 == other.0 && same_within(&one.1.value, &other.1.value, budget))
+                && one.arguments.is_same_within(&other.arguments, budget)
         }
         (one, other) => is_plain(one) && is_plain(other) && equal(one, other) == Some(true),
     }

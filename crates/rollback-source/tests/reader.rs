@@ -170,6 +170,13 @@ fn conditions() {
         "operations = [A(f)]\nif connection.vendor == 'postgresql':\n    operations.append(S('x'))",
         "! operations: it depends on which database it is",
     );
+    check("operations = [A(f)] if connection.vendor != 'mysql' else []", "RunPython-");
+    check("operations = [A(f)] if connection.vendor in ('mysql', 'oracle') else []", "");
+    check("operations = [A(f)]\nif hasattr(settings, 'DEBUG'):\n    operations = []", "");
+    check(
+        "operations = [A(f)] if hasattr(settings, 'SHOP') else []",
+        "! operations: it depends on the setting SHOP",
+    );
     check(
         "if connection.vendor == 'postgresql':\n    operations = [A(f)]\nelse:\n    operations = [A(f)]",
         "RunPython-",
@@ -229,13 +236,102 @@ fn reversibility() {
         "RunSQL- RunSQL+ RunSQL+ RunSQL- RunSQL+",
     );
     check("operations = [A(f, **{'reverse_code': g})]", "RunPython+");
-    check("operations = [A(f, getattr(settings, 'BACK', None))]", "RunPython?");
-    check("operations = [A(f, settings.BACK)]", "RunPython?");
-    check_with("import os\n", "operations = [A(f, os.environ.get('BACK'))]", "RunPython?");
+    let setting = "RunPython? ! argument: it depends on the setting BACK";
+    check("operations = [A(f, getattr(settings, 'BACK', None))]", setting);
+    check("operations = [A(f, settings.BACK)]", setting);
+    let environment = "RunPython? ! argument: it is made by os.environ.get()";
+    check_with("import os\n", "operations = [A(f, os.environ.get('BACK'))]", environment);
+    check_with(
+        "from elsewhere import pair\n",
+        "operations = [A(*pair(), elidable=settings.LATE)]",
+        "RunPython? ! argument: it is made by elsewhere.pair()",
+    );
+    check(
+        "operations = [A(f, g, elidable=settings.LATE)]",
+        "RunPython+ ! argument: it depends on the setting LATE",
+    );
+    check_with("import textwrap\n", "operations = [S('x', textwrap.dedent(settings.X))]", "RunSQL+");
     check_with("from elsewhere import back\n", "operations = [A(f, back)]", "RunPython+");
     check(
         "operations = [migrations.SeparateDatabaseAndState([A(f)], [migrations.DeleteModel('x')])]",
         "SeparateDatabaseAndState+[RunPython-|DeleteModel+]",
+    );
+}
+
+#[test]
+fn a_text_can_be_told_from_nothing() {
+    for text in [
+        "'DROP {}'.format(settings.NAME)",
+        "'DROP {0[a]}'.format({})",
+        "'DROP %s' % settings.NAME",
+        "f'DROP {settings.NAME}'",
+        "'DROP ' + settings.NAME",
+        "settings.NAME + ' x'",
+        "'DROP a' if settings.B else 'DROP b'",
+        "f'DROP {settings.NAME}'.upper().strip()",
+    ] {
+        check(&format!("operations = [S('x', {text})]"), "RunSQL+");
+    }
+    check("x = 'a'\nif settings.B:\n    x = 'b'\noperations = [S('x', x)]", "RunSQL+");
+    check_with(
+        "def drop():\n    if settings.B:\n        return 'a'\n    else:\n        return 'b'\n",
+        "operations = [S('x', drop())]",
+        "RunSQL+",
+    );
+    check(
+        "operations = [S('x', 'DROP a' if settings.B else None)]",
+        "RunSQL? ! argument: it depends on the setting B",
+    );
+    check_dependencies(
+        "",
+        "dependencies = [('a', f'{settings.N}_x')]",
+        "dependencies: it depends on the setting N",
+    );
+}
+
+#[test]
+fn operations_that_do_not_call_their_base() {
+    let bare = "\
+from django.db.migrations.operations.base import Operation
+class Op(Operation):
+    reversible = False
+    def __init__(self, name):
+        self.name = name
+class Yes(Op):
+    def __init__(self, name):
+        self.reversible = True
+class Late(Op):
+    def __init__(self, name):
+        if settings.B:
+            self.reversible = True
+class Loop(Op):
+    def __init__(self, name):
+        while settings.B:
+            self.reversible = True
+class Try(Op):
+    def __init__(self, name):
+        try:
+            check()
+        except Exception:
+            self.reversible = True
+";
+    check_with(bare, "operations = [Op('a'), Yes('a')]", "Op- Yes+");
+    check_with(bare, "operations = [Late('a')]", "Late? ! argument: it depends on the setting B");
+    check_with(bare, "operations = [Loop('a')]", "Loop? ! argument: it depends on a loop");
+    check_with(
+        bare,
+        "operations = [Try('a')]",
+        "Try? ! argument: it depends on what is installed, or on what fails",
+    );
+    check_with(
+        "class Op(migrations.RunPython):\n    def __init__(self, code):\n        self.code = code\n",
+        "operations = [Op(f)]",
+        "Op? ! argument: it has an __init__ that does not lead to that of its base",
+    );
+    check_with(
+        "class Op(migrations.RunPython):\n    def __init__(self, code):\n        if settings.B:\n            super().__init__(code)\n        else:\n            super().__init__(code, g)\n",
+        "operations = [Op(f)]",
+        "Op? ! argument: it depends on the setting B",
     );
 }
 

@@ -196,7 +196,7 @@ impl<'a> Interpreter<'a, '_> {
             }
             arguments.positional.remove(0);
         }
-        frame.super_call = Some(arguments);
+        frame.made.super_call = Some(arguments);
         Some(Spanned { value: Value::None, origin })
     }
 
@@ -209,6 +209,27 @@ impl<'a> Interpreter<'a, '_> {
         origin: Origin,
     ) -> Option<Spanned<'a>> {
         let owner = self.concrete(owner.clone());
+        if let (Value::Text(why), true) = (&owner.value, MAKE_TEXTS.contains(&name)) {
+            return Some(Spanned { value: Value::Text(why.clone()), origin });
+        }
+        let made = self.made_by_method(&owner, name, arguments, origin);
+        let makes_text = matches!(owner.value, Value::Str(_)) && MAKE_TEXTS.contains(&name);
+        made.or_else(|| {
+            let given = arguments.named.iter().map(|(_, value)| value);
+            let unknown =
+                arguments.positional.iter().chain(given).find(|value| shown(&value.value).is_none());
+            let why = unknown.map_or_else(|| format!("is made by .{name}()"), Spanned::reason);
+            makes_text.then(|| Spanned { value: Value::Text(why.into()), origin })
+        })
+    }
+
+    fn made_by_method(
+        &mut self,
+        owner: &Spanned<'a>,
+        name: &str,
+        arguments: &Arguments<'a>,
+        origin: Origin,
+    ) -> Option<Spanned<'a>> {
         let value = match (&owner.value, name, &arguments.positional[..]) {
             (Value::Str(text), "format", positional) => format(text, positional, &arguments.named)?,
             (Value::Str(text), "lower", []) => text.to_lowercase(),
@@ -326,13 +347,13 @@ impl<'a> Interpreter<'a, '_> {
         }
     }
 
-    /// Runs `__init__` of a class: the arguments that its base gets, and what it set on `self`.
+    /// Runs `__init__` of a class: the arguments that its base gets, if it calls that, and what it set on `self`.
     pub(crate) fn initialise(
         &mut self,
         function: &'a Function<'a>,
         arguments: &Arguments<'a>,
         origin: Origin,
-    ) -> Result<(Arguments<'a>, Scope<'a>), String> {
+    ) -> Result<(Option<Arguments<'a>>, Scope<'a>), String> {
         let definition = function.definition;
         if let Some(reason) = not_followed(function) {
             return Err(reason);
@@ -349,10 +370,10 @@ impl<'a> Interpreter<'a, '_> {
         let ended = self.statements(&mut frame, &definition.body);
         self.calls -= 1;
         self.depth -= 1;
-        match (ended, frame.super_call) {
-            (Flow::Next | Flow::Return(_), Some(arguments)) => Ok((arguments, frame.attributes)),
-            (Flow::Unsure(why), _) => Err(why.reason()),
-            _ => Err("has an __init__ that does not lead to that of its base".to_owned()),
+        match ended {
+            Flow::Next | Flow::Return(_) => Ok((frame.made.super_call, frame.made.attributes)),
+            Flow::Unsure(why) => Err(why.reason()),
+            _ => Err("has an __init__ that raises an exception".to_owned()),
         }
     }
 
@@ -458,6 +479,11 @@ impl<'a> Interpreter<'a, '_> {
     fn builtin(&mut self, name: &str, arguments: &Arguments<'a>, origin: Origin) -> Spanned<'a> {
         let first = arguments.positional.first().cloned();
         let made = match (name, &arguments.positional[..]) {
+            ("hasattr", [Spanned { value: Value::Name(owner), .. }, name])
+                if &**owner == "django.conf.settings" =>
+            {
+                name.str().map(|name| self.has_setting(name))
+            }
             ("getattr", [owner, attribute, default @ ..]) => {
                 self.get_attribute(owner, attribute, default.first())
             }
@@ -534,6 +560,17 @@ impl<'a> Interpreter<'a, '_> {
         Some(Value::Setting { path, default: default.str().map(Rc::from) })
     }
 
+    /// `hasattr(settings, "SHOP_DEBUG")`.
+    fn has_setting(&self, name: &str) -> Value<'a> {
+        if GLOBAL_SETTINGS.binary_search(&name).is_ok() {
+            Value::Bool(true)
+        } else if self.others.lacks_setting(name) {
+            Value::Bool(false)
+        } else {
+            Value::Unknown(format!("depends on the setting {name}").into())
+        }
+    }
+
     fn sorted(&mut self, of: &Spanned<'a>) -> Option<Value<'a>> {
         let mut items = self.iterate(of)?.to_vec();
         if items.iter().any(|item| item.str().is_none()) {
@@ -543,6 +580,9 @@ impl<'a> Interpreter<'a, '_> {
         Some(Value::Sequence(Kind::List, Rc::new(items)))
     }
 }
+
+/// Methods of texts that make texts.
+const MAKE_TEXTS: &[&str] = &["format", "lower", "upper", "strip", "replace", "join", "zfill"];
 
 /// Whether what is called may change what it is given: code that is not followed, and no class.
 fn may_change(callee: &Spanned<'_>) -> bool {

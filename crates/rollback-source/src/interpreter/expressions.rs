@@ -9,7 +9,7 @@ use ruff_python_ast::{
 };
 
 use super::{Frame, Interpreter, text};
-use crate::value::{Kind, Origin, Scope, Spanned, Value, equal, truth};
+use crate::value::{Kind, Origin, Scope, Spanned, Value, either, equal, is_text, truth};
 
 /// The longest sequence that is made: far more than the operations of any migration.
 const LONGEST: usize = 100_000;
@@ -56,7 +56,8 @@ impl<'a> Interpreter<'a, '_> {
                         if crate::value::same(&one.value, &other.value) {
                             one
                         } else {
-                            Spanned::unknown(test.reason(), origin)
+                            let value = either(&one.value, &other.value, test.reason().into());
+                            Spanned { value, origin }
                         }
                     }
                 };
@@ -146,7 +147,9 @@ impl<'a> Interpreter<'a, '_> {
                                 let shown = shown.filter(|_| made.len() < LONGEST_TEXT);
                                 match shown.and_then(|(shown, width)| padded(&shown, &width)) {
                                     Some(shown) => made.push_str(&shown),
-                                    None => return Spanned::unknown(value.reason(), origin),
+                                    None => {
+                                        return Spanned { value: Value::Text(value.reason().into()), origin };
+                                    }
                                 }
                             }
                         }
@@ -174,7 +177,7 @@ impl<'a> Interpreter<'a, '_> {
                     None => Spanned::unknown(format!("depends on {class}.{name}"), origin),
                 }
             }
-            Value::Itself => match frame.attributes.get(name) {
+            Value::Itself => match frame.made.attributes.get(name) {
                 Some(value) => value.clone().at(origin),
                 None => Spanned::unknown(format!("depends on self.{name}"), origin),
             },
@@ -219,6 +222,10 @@ impl<'a> Interpreter<'a, '_> {
                 }
             }
             (Value::Str(pattern), Operator::Mod, arguments) => formatted(pattern, arguments),
+            (one, Operator::Add, other) if is_text(one) || is_text(other) => {
+                let unknown = if matches!(one, Value::Str(_)) { &right } else { &left };
+                Value::Text(unknown.reason().into())
+            }
             // Of a sum of lists the known part counts: one element of it is not known.
             (Value::Sequence(kind, known), Operator::Add, _) => {
                 let missing = Spanned::unknown(right.reason(), right.origin);
@@ -468,7 +475,7 @@ fn formatted<'a>(pattern: &str, arguments: &Value<'_>) -> Value<'a> {
         Value::Sequence(Kind::Tuple, items) => items.iter().map(|item| &item.value).collect(),
         one => vec![one],
     };
-    formatted_with(pattern, &given).map_or_else(|| unknown("is made by formatting"), made_text)
+    formatted_with(pattern, &given).map_or_else(|| Value::Text("is made by formatting".into()), made_text)
 }
 
 fn formatted_with(pattern: &str, arguments: &[&Value<'_>]) -> Option<String> {

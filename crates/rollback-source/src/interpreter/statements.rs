@@ -7,7 +7,9 @@ use ruff_python_ast::{
 };
 
 use super::{Frame, Interpreter, text};
-use crate::value::{Arguments, Class, Function, Kind, Origin, Scope, Spanned, Value, same, truth};
+use crate::value::{
+    Arguments, Class, Function, Kind, Origin, Scope, Spanned, Value, either, is_text, same, truth,
+};
 
 /// How a statement ends.
 pub(super) enum Flow<'a> {
@@ -196,7 +198,7 @@ impl<'a> Interpreter<'a, '_> {
                         self.change(frame, &owner.value, why);
                     }
                     Value::Itself => {
-                        frame.attributes.insert(attribute.attr.id.as_str(), value);
+                        frame.made.attributes.insert(attribute.attr.id.as_str(), value);
                     }
                     _ => {}
                 }
@@ -268,8 +270,10 @@ impl<'a> Interpreter<'a, '_> {
         other: impl FnOnce(&mut Self, &mut Frame<'a>) -> Flow<'a>,
     ) -> Flow<'a> {
         let before = (self.scope(frame).clone(), self.classes.clone());
+        let before_made = frame.made.clone();
         let first_flow = one(self, frame);
         let first = (std::mem::replace(self.scope(frame), before.0), self.classes.clone());
+        let first_made = std::mem::replace(&mut frame.made, before_made);
         for (class, before) in self.classes.iter_mut().zip(before.1) {
             *class = before;
         }
@@ -279,15 +283,20 @@ impl<'a> Interpreter<'a, '_> {
             (first_flow, Flow::Raise) => {
                 *self.scope(frame) = first.0;
                 self.classes = first.1;
+                frame.made = first_made;
                 return first_flow;
             }
             (Flow::Next, Flow::Next) => {}
             (Flow::Return(one), Flow::Return(other)) if same(&one.value, &other.value) => {
                 return Flow::Return(one);
             }
+            (Flow::Return(one), Flow::Return(other)) if is_text(&one.value) && is_text(&other.value) => {
+                return Flow::Return(Spanned { value: Value::Text(why.reason().into()), origin: why.origin });
+            }
             _ => return Flow::Unsure(why.clone()),
         }
         merge(self.scope(frame), first.0, why);
+        frame.made.merge(first_made, why);
         for (class, first) in self.classes.iter_mut().zip(first.1) {
             if class.origin == first.origin {
                 merge(&mut class.scope, first.scope, why);
@@ -307,6 +316,7 @@ impl<'a> Interpreter<'a, '_> {
     ) -> Flow<'a> {
         const WHY: &str = "depends on what is installed, or on what fails";
         let before = self.scope(frame).clone();
+        let before_made = frame.made.clone();
         let mut ended = self.statements(frame, body);
         if matches!(ended, Flow::Next) {
             ended = self.statements(frame, orelse);
@@ -317,7 +327,13 @@ impl<'a> Interpreter<'a, '_> {
         let mut unsure: Vec<(&'a str, Origin)> = Vec::new();
         for handler in handlers {
             *self.scope(frame) = before.clone();
-            let handled = match self.statements(frame, handler) {
+            let tried_made = std::mem::replace(&mut frame.made, before_made.clone());
+            let flow = self.statements(frame, handler);
+            let handled_made = std::mem::replace(&mut frame.made, tried_made);
+            if !matches!(flow, Flow::Raise) {
+                frame.made.merge(handled_made, &Spanned::unknown(WHY, Origin::nowhere()));
+            }
+            let handled = match flow {
                 Flow::Raise => continue,
                 Flow::Next => std::mem::take(self.scope(frame)),
                 _ => {
@@ -464,9 +480,15 @@ impl<'a> Interpreter<'a, '_> {
                 }
             }
             Expr::Attribute(attribute) => {
-                if let Value::Class(id) = self.expression(frame, &attribute.value).value {
-                    let unknown = Spanned::unknown(why, origin);
-                    self.classes[id].scope.insert(attribute.attr.id.as_str(), unknown);
+                let (unknown, name) = (Spanned::unknown(why, origin), attribute.attr.id.as_str());
+                match self.expression(frame, &attribute.value).value {
+                    Value::Class(id) => {
+                        self.classes[id].scope.insert(name, unknown);
+                    }
+                    Value::Itself => {
+                        frame.made.attributes.insert(name, unknown);
+                    }
+                    _ => {}
                 }
             }
             Expr::Subscript(place) => {
@@ -529,7 +551,7 @@ impl<'a> Visitor<'a> for Search<'a> {
 }
 
 /// What both agree on stays; the rest is not known.
-fn merge<'a>(scope: &mut Scope<'a>, other: Scope<'a>, why: &Spanned<'a>) {
+pub(super) fn merge<'a>(scope: &mut Scope<'a>, other: Scope<'a>, why: &Spanned<'a>) {
     for name in scope.keys().copied().collect::<Vec<_>>() {
         if !other.contains_key(name) {
             scope.insert(name, why.clone());
@@ -538,7 +560,11 @@ fn merge<'a>(scope: &mut Scope<'a>, other: Scope<'a>, why: &Spanned<'a>) {
     for (name, value) in other {
         match scope.get(name) {
             Some(mine) if same(&mine.value, &value.value) => {}
-            _ => {
+            Some(mine) => {
+                let value = either(&mine.value, &value.value, why.reason().into());
+                scope.insert(name, Spanned { value, origin: why.origin });
+            }
+            None => {
                 scope.insert(name, why.clone());
             }
         }
