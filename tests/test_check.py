@@ -140,6 +140,9 @@ def test_commands_in_a_project_s_folder(projects: Project) -> None:
     ("table", "expected"),
     [
         ('exclude = ["shop/**"]', []),
+        ('exclude = ["shop"]', []),
+        ('exclude = ["shop/migrations/"]', []),
+        ('exclude = ["op"]', ["RB012 shop.0002"]),
         ('exclude = ["two/**"]', ["RB012 shop.0002"]),
         ('per-path-ignores = { "shop/**" = ["RB012"] }', []),
     ],
@@ -841,6 +844,12 @@ class Migration(migrations.Migration):
         migrations.AddField("Item", "K_in_text", models.TextField(null=True, help_text="# rollback: ignore[RB012] k")),
         # rollback: ignore[RB013] another rule
         migrations.AddField("Item", "L_another_rule", models.IntegerField(null=True)),
+        # rollback: ignore[RB012] a reason that is so long
+        # that it needs another line
+        migrations.AddField("Item", "m", models.IntegerField(null=True)),
+        # rollback: ignore[RB012] one
+        # rollback: ignore[rb023] two
+        migrations.AddField("Item", "n", models.IntegerField(default=0)),
     ]
 """
 
@@ -849,10 +858,25 @@ class Migration(migrations.Migration):
 def test_comments(project: Project, line_end: str) -> None:
     path = project.root / "shop/migrations/0002.py"
     path.write_text(COMMENTED, newline=line_end)
-    result = check(project)
+    printed = project.native("check", "--format", "json")
+    same(
+        printed.stderr,
+        "Warning: the comment at shop/migrations/0002.py:11 leaves nothing out: it has no reason behind the rule.\n",
+    )
+    result = document(printed)
     fields = [each["message"].split("Item.")[1].split()[0] for each in result["findings"]]
     assert fields == ["B_after_it", "D_without_reason", "F_one_of_two", "J_two_below", "K_in_text", "L_another_rule"]
-    assert result["suppressed"] == 8
+    assert result["suppressed"] == 11
+
+
+def test_comments_without_effect_are_told_where_they_are_new(project: Project) -> None:
+    source = adds("a", "0001", code="# rollback: ignore[RB999] why")
+    project.write(in_shop(_0002=source))
+    warning = 'Warning: the comment at shop/migrations/0002.py:7 leaves nothing out: there is no rule "RB999".\n'
+    same(project.native("check", "v1").stderr, warning)
+    same(project.native("check", "v1", "-v", "0").stderr, "")
+    project.commit(tag="v2")
+    same(project.native("check", "v2").stderr, "")
 
 
 def test_a_comment_inside_of_another_operation(project: Project) -> None:
@@ -1169,7 +1193,8 @@ def test_what_a_terminal_would_obey(hostile: Project, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [("plan", "v1..HEAD"), ("graph",), *(("graph", "--format", name) for name in ("json", "mermaid", "dot", "svg"))]
+    "words",
+    [("plan", "v1..HEAD"), ("graph",), *(("graph", "--format", name) for name in ("json", "mermaid", "dot", "svg"))],
 )
 def test_what_a_terminal_would_obey_in_graphs_and_plans(hostile: Project, words: tuple[str, ...]) -> None:
     result = hostile.native(*words, check=False)

@@ -125,7 +125,7 @@ impl Config {
 
     /// Whether the project does not want to hear of a file.
     pub fn is_excluded(&self, path: &str) -> bool {
-        self.exclude.iter().any(|glob| glob.is_match(path))
+        self.exclude.iter().any(|glob| is_in(glob, path))
     }
 
     /// Gives a finding the level that the project wants; none where the project does not want it.
@@ -135,7 +135,7 @@ impl Config {
         let is_selected = self.select.as_deref().is_none_or(named);
         let per_app = self.per_app.get(&finding.migration.app).is_some_and(|codes| named(codes));
         let path = &finding.place.path;
-        let per_path = self.per_path.iter().any(|(glob, codes)| glob.is_match(path) && named(codes));
+        let per_path = self.per_path.iter().any(|(glob, codes)| is_in(glob, path) && named(codes));
         let is_excluded = self.is_excluded(path);
         if !is_selected || named(&self.ignore) || per_app || per_path || is_excluded {
             return None;
@@ -175,8 +175,14 @@ fn known(code: String) -> Result<String, ConfigError> {
     }
 }
 
+/// Whether a pattern means a path, or a folder that it is in.
+fn is_in(glob: &GlobMatcher, path: &str) -> bool {
+    let folders = path.match_indices('/').map(|(end, _)| &path[..end]);
+    std::iter::once(path).chain(folders).any(|path| glob.is_match(path))
+}
+
 fn glob(path: &str) -> Result<GlobMatcher, ConfigError> {
-    let glob = Glob::new(path)
+    let glob = Glob::new(path.trim_end_matches('/'))
         .map_err(|error| ConfigError { message: format!("{path:?} is no path pattern: {error}") })?;
     Ok(glob.compile_matcher())
 }

@@ -1,17 +1,31 @@
 //! `# rollback: ignore[RB012] reason`: findings that somebody has looked at.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use crate::finding::Finding;
+use crate::rules::Rule;
 
 /// The comments of a file that suppress findings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Suppressions {
-    /// By line, counted from 0: the codes, and whether the comment stands alone on it.
-    lines: BTreeMap<usize, (Vec<String>, bool)>,
+    /// The codes by line, counted from 0.
+    lines: BTreeMap<usize, Vec<String>>,
+    /// The lines that have nothing but a comment.
+    alone: BTreeSet<usize>,
     /// Where each line begins.
     starts: Vec<usize>,
+    /// Comments, or parts of them, that cannot suppress anything.
+    idle: Vec<Idle>,
+}
+
+/// A comment, or a part of one, that cannot suppress anything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Idle {
+    /// Its line, counted from 1.
+    pub line: usize,
+    /// Why: `it has no reason`.
+    pub why: String,
 }
 
 /// What every such comment begins with, after `#`.
@@ -25,29 +39,43 @@ impl Suppressions {
         }
         let starts: Vec<usize> =
             std::iter::once(0).chain(text.match_indices('\n').map(|(place, _)| place + 1)).collect();
-        let mut suppressions = Self { lines: BTreeMap::new(), starts };
+        let mut suppressions = Self { starts, ..Self::default() };
         for comment in rollback_source::comments(text) {
             let line = suppressions.line(comment.start);
-            let is_alone = text[suppressions.starts[line]..comment.start].trim().is_empty();
-            if let Some(codes) = codes(&text[comment]) {
-                suppressions.lines.insert(line, (codes, is_alone));
+            if text[suppressions.starts[line]..comment.start].trim().is_empty() {
+                suppressions.alone.insert(line);
+            }
+            match codes(&text[comment]) {
+                Some(Ok(codes)) => suppressions.take(line, codes),
+                Some(Err(why)) => suppressions.idle.push(Idle { line: line + 1, why: why.to_owned() }),
+                None => {}
             }
         }
         suppressions
     }
 
-    /// Whether a comment on one of the finding's lines, or alone on the line above them, suppresses it.
+    fn take(&mut self, line: usize, codes: Vec<String>) {
+        for code in codes.iter().filter(|code| Rule::find(code).is_none()) {
+            self.idle.push(Idle { line: line + 1, why: format!("there is no rule {code:?}") });
+        }
+        self.lines.insert(line, codes);
+    }
+
+    /// The comments, or parts of them, that cannot suppress anything.
+    pub fn idle(&self) -> &[Idle] {
+        &self.idle
+    }
+
+    /// Whether a comment on one of the finding's lines, or among those that stand alone above them, suppresses it.
     pub fn has(&self, finding: &Finding) -> bool {
         let Range { start, end } = finding.place.range;
         if self.lines.is_empty() {
             return false;
         }
         let (first, last) = (self.line(start), self.line(end.max(start + 1) - 1));
-        let names = |codes: &[String]| {
-            codes.iter().any(|code| code == finding.rule.code || code == finding.rule.name)
-        };
-        let mut near = self.lines.range(first.saturating_sub(1)..=last);
-        near.any(|(line, (codes, is_alone))| (*line >= first || *is_alone) && names(codes))
+        let above = (0..first).rev().take_while(|line| self.alone.contains(line)).last().unwrap_or(first);
+        let means = |code: &String| Rule::find(code) == Some(finding.rule);
+        self.lines.range(above..=last).any(|(_, codes)| codes.iter().any(means))
     }
 
     fn line(&self, place: usize) -> usize {
@@ -55,15 +83,18 @@ impl Suppressions {
     }
 }
 
-/// The codes of a comment, where it has a reason.
-fn codes(comment: &str) -> Option<Vec<String>> {
+/// The codes of a comment, or why it has none; nothing where it is about something else.
+fn codes(comment: &str) -> Option<Result<Vec<String>, &'static str>> {
     // Other tools' comments may stand on the same line.
     let rest = comment.split('#').find_map(|part| part.trim().strip_prefix(MARK))?.trim_start();
-    let (codes, reason) = rest.strip_prefix("ignore[")?.split_once(']')?;
-    let is_given = reason.chars().any(char::is_alphanumeric);
-    is_given.then(|| {
-        codes.split(',').map(|code| code.trim().to_owned()).filter(|code| !code.is_empty()).collect()
-    })
+    let rest = rest.strip_prefix("ignore")?;
+    let Some((codes, reason)) = rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) else {
+        return Some(Err("it names no rule, as `ignore[RB012] reason` does"));
+    };
+    if !reason.chars().any(char::is_alphanumeric) {
+        return Some(Err("it has no reason behind the rule"));
+    }
+    Some(Ok(codes.split(',').map(|code| code.trim().to_owned()).filter(|code| !code.is_empty()).collect()))
 }
 
 #[cfg(test)]
@@ -72,7 +103,7 @@ mod tests {
 
     #[test]
     fn a_comment_needs_codes_and_a_reason() {
-        let is = |comment: &str| codes(comment).unwrap_or_default();
+        let is = |comment: &str| codes(comment).and_then(Result::ok).unwrap_or_default();
         assert_eq!(is("# rollback: ignore[RB012] no rows before v2"), ["RB012"]);
         assert_eq!(is("#rollback: ignore[RB012, RB013] filled again by a job"), ["RB012", "RB013"]);
         assert!(is("# rollback: ignore[RB012]").is_empty());
@@ -80,5 +111,27 @@ mod tests {
         assert!(is("# rollback: ignore RB012 because").is_empty());
         assert_eq!(is("# noqa  # rollback: ignore[RB012] no rows"), ["RB012"]);
         assert!(is("# noqa").is_empty());
+    }
+
+    #[test]
+    fn comments_that_can_do_nothing_are_told() {
+        let text = "\
+# rollback: ignore[RB012] fine
+x = 1  # rollback: ignore[RB012]
+y = 2  # rollback: ignore[RB0, RB999, reverse-loses-data] why
+# rollback: ignore RB012 why
+z = '# rollback: ignore'  # rollback: by hand
+";
+        let idle = Suppressions::of(text).idle;
+        let told: Vec<(usize, &str)> = idle.iter().map(|idle| (idle.line, idle.why.as_str())).collect();
+        assert_eq!(
+            told,
+            [
+                (2, "it has no reason behind the rule"),
+                (3, "there is no rule \"RB0\""),
+                (3, "there is no rule \"RB999\""),
+                (4, "it names no rule, as `ignore[RB012] reason` does"),
+            ]
+        );
     }
 }

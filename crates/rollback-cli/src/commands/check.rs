@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use rollback_check::suppress::Suppressions;
+use rollback_check::release::File;
+use rollback_check::suppress::{Idle, Suppressions};
 use rollback_check::{Checked, Config, ConfigError, Finding, Level, Place, Range, Release, Rule, check};
+use rollback_core::MigrationId;
 use rollback_engine::revisions::{self, Extent, PassedOver, Revision};
 
 use super::range::{self, End, Ends, Nothing};
@@ -116,6 +118,9 @@ fn show(
     };
     let judged = checked.findings.into_iter().filter_map(|finding| config.judge(finding)).map(from_root);
     let (suppressed, findings): (Vec<Finding>, Vec<Finding>) = judged.partition(&mut is_suppressed);
+    for line in idle_comments(compared, &texts) {
+        context.say(Importance::Warning, &line);
+    }
     let undo: Vec<String> = checked.undo.iter().map(ToString::to_string).collect();
     let report = Report {
         base: ends.base.label.clone(),
@@ -143,6 +148,24 @@ fn show(
         context.console.rate(Importance::Warning);
     }
     Ok(is_failure)
+}
+
+/// The comments in migrations that the range is about that have no effect.
+fn idle_comments<'t>(compared: &Compared<'_>, texts: &dyn Fn(&Place) -> Option<&'t str>) -> Vec<String> {
+    let Compared { ends, base, head, config } = compared;
+    let is_other = |(id, file): &(&MigrationId, &File)| {
+        base.files.get(id).is_none_or(|older| older.hash != file.hash) && !config.is_excluded(&file.path)
+    };
+    let mut lines = Vec::new();
+    for (_, file) in head.files.iter().filter(is_other) {
+        let path = format!("{}{}", ends.folder, file.path);
+        let place = Place { path, range: 0..0, is_older: false };
+        let comments = texts(&place).map(Suppressions::of).unwrap_or_default();
+        lines.extend(comments.idle().iter().map(|Idle { line, why }| {
+            safe(format!("Warning: the comment at {}:{line} leaves nothing out: {why}.", place.path))
+        }));
+    }
+    lines
 }
 
 fn format(format: Format) -> findings::Format {
