@@ -813,6 +813,38 @@ def test_a_table_that_is_wrong(project: Project, text: str) -> None:
     assert "line " in shown and r"\u{" not in shown and "struct" not in shown
 
 
+# Imports
+
+
+@pytest.mark.parametrize(
+    ("line", "path", "expected"),
+    [
+        ("import json", "json/items.py", []),
+        ("import uuid", "tools/dist/uuid/__init__.py", []),
+        ("import uuid", "scripts/uuid.py", []),
+        ("import uuid", "uuid/__init__.py", ["uuid"]),
+        ("import uuid", "src/uuid/__init__.py", ["uuid"]),
+        ("from django.db import connection", "vendor/django/db/__init__.py", []),
+        ("from requests import get", "nothing.py", []),
+        ("import scripts", "scripts/items.py", []),
+        ("from scripts import items", "scripts/items.py", ["scripts"]),
+        ("from shop.names import plain", "shop/names.py", ["shop.names"]),
+        ("from ..names import plain", "shop/names.py", ["shop.names"]),
+        ("from lib.names import plain", "src/lib/__init__.py src/lib/names.py", ["lib.names"]),
+        ("from .names import plain", "shop/migrations/names.py", []),
+        ("from other.migrations.names import plain", "other/migrations/__init__.py other/migrations/names.py", []),
+    ],
+)
+def test_imports(project: Project, line: str, path: str, expected: list[str]) -> None:
+    for each in ("src/manage.py", "vendor/django/__init__.py", *path.split()):
+        file = project.root / each
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    project.write(in_shop(_0002=migration(code=line, after=["shop.0001"])))
+    messages = [each["message"] for each in check(project, "v1")["findings"] if each["code"] == "RB051"]
+    same([message.split()[2].rstrip(",") for message in messages], expected)
+
+
 # Comments
 
 

@@ -6,6 +6,7 @@ use rollback_core::MigrationId;
 
 use crate::app::{AppConfig, app_configs, default_app_config};
 use crate::facts::Target;
+use crate::standard_library;
 use crate::{Module, Modules, migration};
 
 /// What the project says about where its migrations are, beyond Django's usual place.
@@ -84,7 +85,11 @@ impl<'p> Paths<'p> {
                 .find_map(|(file, is_package)| Some((*self.index.get(file.as_str())?, is_package)))?;
             Some((base, index, is_package))
         };
-        found("").or_else(|| self.roots.iter().find_map(|root| found(root)))
+        // A folder with a package named `uuid` is hardly one that the project imports `uuid` from, unless it is where
+        // Python is started.
+        let is_standard = standard_library::has(module);
+        let may_hold = |root: &&&str| !is_standard || self.has(&join(root, "manage.py"));
+        found("").or_else(|| self.roots.iter().filter(may_hold).find_map(|root| found(root)))
     }
 }
 

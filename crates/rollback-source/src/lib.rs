@@ -12,6 +12,7 @@ mod interpreter;
 pub mod layout;
 mod migration;
 mod operation;
+mod standard_library;
 mod syntax;
 mod value;
 

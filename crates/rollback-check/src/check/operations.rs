@@ -76,7 +76,8 @@ impl Checker<'_> {
         for import in &source.imports {
             let module = self.absolute(id, &import.module);
             let named = import.name.as_ref().map(|name| format!("{module}.{name}"));
-            let is_project = |path: &str| (self.range.is_project)(path);
+            let is_django = |path: &str| path == "django" || path.starts_with("django.");
+            let is_project = |path: &str| !is_django(path) && (self.range.is_project)(path);
             if !is_inside(&module, folders)
                 && (is_project(&module) || named.as_deref().is_some_and(is_project))
             {
