@@ -419,11 +419,12 @@ def test_missing_and_circular_dependencies(project: Project) -> None:
         (lambda source: source.replace("'", '"'), []),
         (lambda source: source.replace("\n", "\r\n"), []),
         (lambda source: "\ufeff" + source, []),
+        (lambda source: source.replace("null=True", "null=True, help_text='new'"), []),
         (lambda source: source.replace("null=True", "default=1"), ["RB031 shop.0002"]),
         (lambda source: source.replace("'a'", "'b'"), ["RB033 shop.0002"]),
         (lambda source: source + "(", ["RB031 shop.0002", "RB001 shop.0002"]),
     ],
-    ids=["comment", "quotes", "line ends", "byte order mark", "edited", "reused", "broken"],
+    ids=["comment", "quotes", "line ends", "byte order mark", "help text", "edited", "reused", "broken"],
 )
 def test_a_released_migration_that_is_edited(project: Project, change: Any, expected: list[str]) -> None:
     project.commit(in_shop(_0002=adds("a", "0001")), tag="v2")

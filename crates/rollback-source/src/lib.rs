@@ -19,7 +19,7 @@ mod value;
 pub use facts::MigrationSource;
 pub use layout::{Package, Paths, Places, Tree};
 pub use migration::read;
-pub use syntax::{SyntaxError, comments, decode, is_same_program};
+pub use syntax::{SyntaxError, comments, decode, is_same_program, is_same_to_databases};
 
 /// Finds other modules of the repository.
 pub trait Modules {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rollback_core::{MigrationFacts, MigrationId};
 use rollback_source::facts::MigrationSource;
-use rollback_source::is_same_program;
+use rollback_source::{is_same_program, is_same_to_databases};
 
 use super::Checker;
 use crate::finding::Place;
@@ -22,7 +22,10 @@ impl Checker<'_> {
         for (id, newer) in &head.files {
             let is_other = base.files.get(id).is_some_and(|older| older.hash != newer.hash);
             let (Some(older), Some(newer)) = (base.read.get(id), head.read.get(id)) else { continue };
-            if !is_other || is_same_program(&older.text, &newer.text, &[]) {
+            if !is_other
+                || is_same_program(&older.text, &newer.text, &[])
+                || is_same_to_databases(&older.text, &newer.text)
+            {
                 continue;
             }
             let is_same_but_for_squashes =
