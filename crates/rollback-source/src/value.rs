@@ -59,6 +59,8 @@ pub(crate) enum Value<'a> {
     Itself,
     /// A text, and no more is known of it; why, as the end of a sentence that begins with "it".
     Text(Rc<str>),
+    /// In a sequence: any number of items, or none, and nobody knows which; why.
+    Rest(Rc<str>),
     /// Not known; why, as the end of a sentence that begins with "it".
     Unknown(Rc<str>),
 }
@@ -164,7 +166,7 @@ impl<'a> Spanned<'a> {
     /// Why it is not known, if it is not.
     pub(crate) fn why(&self) -> Option<&str> {
         match &self.value {
-            Value::Unknown(why) | Value::Text(why) => Some(why),
+            Value::Unknown(why) | Value::Text(why) | Value::Rest(why) => Some(why),
             _ => None,
         }
     }
@@ -172,9 +174,12 @@ impl<'a> Spanned<'a> {
     /// Why it cannot be used as something that is known.
     pub(crate) fn reason(&self) -> String {
         match &self.value {
-            Value::Unknown(why) | Value::Text(why) => why.to_string(),
+            Value::Unknown(why) | Value::Text(why) | Value::Rest(why) => why.to_string(),
             Value::Name(path) => format!("depends on {}", described(path)),
             Value::Setting { path, .. } => format!("depends on {}", described(path)),
+            Value::Sequence(_, items) if has_rest(items) => {
+                items.iter().find_map(rest).unwrap_or_default().to_owned()
+            }
             Value::Itself | Value::Lambda(..) | Value::Function(_) | Value::Class(_) => "is code".to_owned(),
             Value::Instance(instance) => match &instance.callee.value {
                 Value::Name(path) => format!("is made by {path}()"),
@@ -183,6 +188,19 @@ impl<'a> Spanned<'a> {
             _ => "is no value that fits here".to_owned(),
         }
     }
+}
+
+/// Why an item stands for any number of items, if it does.
+pub(crate) fn rest<'v>(item: &'v Spanned<'_>) -> Option<&'v str> {
+    match &item.value {
+        Value::Rest(why) => Some(why),
+        _ => None,
+    }
+}
+
+/// Whether nobody knows how many items there are.
+pub(crate) fn has_rest(items: &[Spanned<'_>]) -> bool {
+    items.iter().any(|item| rest(item).is_some())
 }
 
 /// What a dotted path stands for, in words.
@@ -201,7 +219,8 @@ pub(crate) fn truth(value: &Value<'_>) -> Option<bool> {
         Value::Bool(value) => Some(*value),
         Value::Int(value) => Some(*value != 0),
         Value::Str(text) => Some(!text.is_empty()),
-        Value::Sequence(_, items) => Some(!items.is_empty()),
+        Value::Sequence(_, items) if items.is_empty() => Some(false),
+        Value::Sequence(_, items) => items.iter().any(|item| rest(item).is_none()).then_some(true),
         Value::Dict(items) => Some(!items.is_empty()),
         Value::Class(_) | Value::Function(_) | Value::Lambda(..) => Some(true),
         Value::Name(path) if &**path == "typing.TYPE_CHECKING" => Some(false),
@@ -229,6 +248,7 @@ fn equal_within(one: &Value<'_>, other: &Value<'_>, budget: &mut u32) -> Option<
         (Value::Str(one), Value::Str(other)) => Some(one == other),
         (Value::Sequence(Kind::Set, _), Value::Sequence(..))
         | (Value::Sequence(..), Value::Sequence(Kind::Set, _)) => None,
+        (Value::Sequence(_, one), Value::Sequence(_, other)) if has_rest(one) || has_rest(other) => None,
         (Value::Sequence(kind, one), Value::Sequence(other_kind, other)) => {
             let pairs = one.iter().zip(other.iter());
             let all = pairs.map(|(one, other)| equal_within(&one.value, &other.value, budget));
@@ -256,9 +276,21 @@ fn is_plain(value: &Value<'_>) -> bool {
     )
 }
 
-/// One of two, and nobody knows which.
-pub(crate) fn either<'a>(one: &Value<'_>, other: &Value<'_>, why: Rc<str>) -> Value<'a> {
-    if is_text(one) && is_text(other) { Value::Text(why) } else { Value::Unknown(why) }
+/// One of two, and nobody knows which: of two lists it is known how both begin.
+pub(crate) fn either<'a>(one: &Value<'a>, other: &Value<'a>, why: &Spanned<'a>) -> Value<'a> {
+    let reason: Rc<str> = why.reason().into();
+    match (one, other) {
+        (one, other) if is_text(one) && is_text(other) => Value::Text(reason),
+        (Value::Sequence(kind, one), Value::Sequence(other_kind, other))
+            if kind == other_kind && *kind != Kind::Set =>
+        {
+            let pairs = one.iter().zip(other.iter());
+            let begin = pairs.take_while(|(one, other)| same(&one.value, &other.value));
+            let rest = Spanned { value: Value::Rest(reason), origin: why.origin };
+            Value::Sequence(*kind, Rc::new(begin.map(|(one, _)| one.clone()).chain([rest]).collect()))
+        }
+        _ => Value::Unknown(reason),
+    }
 }
 
 /// Whether a value is certain to be a text.

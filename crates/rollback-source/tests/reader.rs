@@ -117,6 +117,53 @@ fn lists_made_in_pieces() {
 }
 
 #[test]
+fn lists_of_which_a_part_is_known() {
+    let unknown = "it depends on the setting X";
+    check_dependencies(
+        "",
+        "dependencies = [('a', '0001')]\nif settings.X:\n    dependencies.append(('b', '0001'))",
+        &format!("a.0001dependencies: {unknown}"),
+    );
+    check_dependencies(
+        "def after():\n    all = [('a', '0001')]\n    if settings.X:\n        all.append(('b', '0001'))\n    return all\n",
+        "dependencies = after()",
+        &format!("a.0001dependencies: {unknown}"),
+    );
+    check_dependencies(
+        "",
+        "dependencies = [('a', '0001'), ('b', '0001')] if settings.X else [('a', '0001'), ('c', '0001')]",
+        &format!("a.0001dependencies: {unknown}"),
+    );
+    check_dependencies(
+        "def after():\n    if settings.X:\n        return [('a', '0001'), ('b', '0001')]\n    else:\n        return [('a', '0001')]\n",
+        "dependencies = after()",
+        &format!("a.0001dependencies: {unknown}"),
+    );
+    // How many there are is not known.
+    for names in ["['a'] + settings.X", "['a', *settings.X]", "(['a'] if settings.X else ['a', 'b'])"] {
+        check(&format!("operations = [S(name) for name in {names}]"), &format!("! operations: {unknown}"));
+        check(
+            &format!("names = {names}\noperations = []\nfor name in names:\n    operations.append(S(name))"),
+            &format!("! operations: {unknown}"),
+        );
+        check(
+            &format!("operations = [A(f)] if len({names}) == 2 else []"),
+            &format!("! operations: {unknown}"),
+        );
+        check(
+            &format!("operations = []\nx, y = {names}\nif y:\n    operations = [A(f)]"),
+            &format!("! operations: {unknown}"),
+        );
+    }
+    check("operations = [A(f)] if [*settings.X] else []", &format!("! operations: {unknown}"));
+    check("x = [A(f), *settings.X, A(f, g)]\noperations = [x[1]]", &format!("! operations: {unknown}"));
+    check(
+        "x = [A(f), *settings.X]\noperations = [x.pop()]",
+        "! operations: it is changed by .pop(), which is not followed",
+    );
+}
+
+#[test]
 fn one_list_by_two_names() {
     check("ops = [A(f)]\noperations = ops\nops.append(A(f, g))", "RunPython- RunPython+");
     check("a = b = [A(f)]\nb.append(A(f, g))\noperations = a", "RunPython- RunPython+");
@@ -168,7 +215,7 @@ fn functions_of_the_file() {
 fn conditions() {
     check(
         "operations = [A(f)]\nif connection.vendor == 'postgresql':\n    operations.append(S('x'))",
-        "! operations: it depends on which database it is",
+        "RunPython- ! operations: it depends on which database it is",
     );
     check("operations = [A(f)] if connection.vendor != 'mysql' else []", "RunPython-");
     check("operations = [A(f)] if connection.vendor in ('mysql', 'oracle') else []", "");
@@ -400,7 +447,7 @@ fn dependencies() {
     check_dependencies(
         "",
         "dependencies = [('a', '0001')]\nif settings.B:\n    dependencies += [('b', '0001')]",
-        "dependencies: it depends on the setting B",
+        "a.0001dependencies: it depends on the setting B",
     );
     check_dependencies(
         "import swapper\n",

@@ -8,7 +8,9 @@ use super::expressions::{LONGEST_TEXT, made_text, shown};
 use super::statements::{Flow, Search};
 use super::{DEEPEST, Frame, Interpreter};
 use crate::global_settings::GLOBAL_SETTINGS;
-use crate::value::{Arguments, Function, Instance, Kind, Origin, Scope, Spanned, Value, truth};
+use crate::value::{
+    Arguments, Function, Instance, Kind, Origin, Scope, Spanned, Value, has_rest, rest, truth,
+};
 
 impl<'a> Interpreter<'a, '_> {
     pub(super) fn call(&mut self, frame: &mut Frame<'a>, call: &'a ExprCall, origin: Origin) -> Spanned<'a> {
@@ -103,7 +105,7 @@ impl<'a> Interpreter<'a, '_> {
                 let extended = self.extended(list.clone(), more);
                 return Some((extended.items()?.to_vec(), None));
             }
-            ("insert", [Spanned { value: Value::Int(place), .. }, item]) => {
+            ("insert", [Spanned { value: Value::Int(place), .. }, item]) if !has_rest(&items) => {
                 let from_end = || {
                     items.len().saturating_sub(usize::try_from(place.unsigned_abs()).unwrap_or(usize::MAX))
                 };
@@ -111,7 +113,7 @@ impl<'a> Interpreter<'a, '_> {
                 items.insert(place, item.clone());
             }
             ("pop", []) => {
-                let last = items.pop()?;
+                let last = items.pop().filter(|last| rest(last).is_none())?;
                 return Some((items, Some(last)));
             }
             ("clear", []) => items.clear(),

@@ -9,7 +9,7 @@ use ruff_python_ast::{
 };
 
 use super::{Frame, Interpreter, text};
-use crate::value::{Kind, Origin, Scope, Spanned, Value, either, equal, is_text, truth};
+use crate::value::{Kind, Origin, Scope, Spanned, Value, either, equal, has_rest, is_text, truth};
 
 /// The longest sequence that is made: far more than the operations of any migration.
 const LONGEST: usize = 100_000;
@@ -56,8 +56,8 @@ impl<'a> Interpreter<'a, '_> {
                         if crate::value::same(&one.value, &other.value) {
                             one
                         } else {
-                            let value = either(&one.value, &other.value, test.reason().into());
-                            Spanned { value, origin }
+                            let why = Spanned::unknown(test.reason(), origin);
+                            Spanned { value: either(&one.value, &other.value, &why), origin }
                         }
                     }
                 };
@@ -98,8 +98,8 @@ impl<'a> Interpreter<'a, '_> {
                     let inner = self.expression(frame, &starred.value);
                     match self.iterate(&inner) {
                         Some(inner) => items.extend(inner.iter().cloned()),
-                        // The rest of the list is known all the same: one element of it is not.
-                        None => items.push(Spanned::unknown(inner.reason(), inner.origin)),
+                        // What stands around it is known all the same.
+                        None => items.push(missing(&inner)),
                     }
                 }
                 element => items.push(self.expression(frame, element)),
@@ -226,14 +226,13 @@ impl<'a> Interpreter<'a, '_> {
                 let unknown = if matches!(one, Value::Str(_)) { &right } else { &left };
                 Value::Text(unknown.reason().into())
             }
-            // Of a sum of lists the known part counts: one element of it is not known.
+            // Of a sum of lists the known part counts.
             (Value::Sequence(kind, known), Operator::Add, _) => {
-                let missing = Spanned::unknown(right.reason(), right.origin);
-                Value::Sequence(*kind, Rc::new(known.iter().cloned().chain([missing]).collect()))
+                Value::Sequence(*kind, Rc::new(known.iter().cloned().chain([missing(&right)]).collect()))
             }
             (_, Operator::Add, Value::Sequence(kind, known)) => {
-                let missing = Spanned::unknown(left.reason(), left.origin);
-                Value::Sequence(*kind, Rc::new([missing].into_iter().chain(known.iter().cloned()).collect()))
+                let all = [missing(&left)].into_iter().chain(known.iter().cloned());
+                Value::Sequence(*kind, Rc::new(all.collect()))
             }
             _ => unknown(if left.why().is_some() || is_foreign(&left.value) {
                 left.reason()
@@ -250,7 +249,7 @@ impl<'a> Interpreter<'a, '_> {
         let added = self.iterate(more);
         let added = match &added {
             Some(added) if added.len() + items.len() <= LONGEST => added.to_vec(),
-            _ => vec![Spanned::unknown(more.reason(), more.origin)],
+            _ => vec![missing(more)],
         };
         let all = items.iter().cloned().chain(added).collect();
         Spanned { value: Value::Sequence(Kind::List, Rc::new(all)), origin: list.origin }
@@ -374,7 +373,7 @@ impl<'a> Interpreter<'a, '_> {
     pub(super) fn iterate(&mut self, value: &Spanned<'a>) -> Option<Rc<Vec<Spanned<'a>>>> {
         let value = self.concrete(value.clone());
         match &value.value {
-            Value::Sequence(_, items) => Some(items.clone()),
+            Value::Sequence(_, items) => (!has_rest(items)).then(|| items.clone()),
             Value::Dict(items) => Some(Rc::new(items.iter().map(|(key, _)| key.clone()).collect())),
             _ => None,
         }
@@ -401,7 +400,9 @@ impl<'a> Interpreter<'a, '_> {
                 (Value::Name(path), (Some(None), Some(Some(length)))) if is_version(path) => {
                     Spanned { value: Value::Name(text(format!("{path}[:{length}]"))), origin }
                 }
-                (Value::Sequence(kind, items), (Some(lower), Some(upper))) if slice.step.is_none() => {
+                (Value::Sequence(kind, items), (Some(lower), Some(upper)))
+                    if slice.step.is_none() && !has_rest(items) =>
+                {
                     let place = |bound: i64| place(bound, items.len()).min(items.len());
                     let (lower, upper) = (lower.map_or(0, place), upper.map_or(items.len(), place));
                     let part = items.get(lower..upper.max(lower)).unwrap_or_default().to_vec();
@@ -412,7 +413,9 @@ impl<'a> Interpreter<'a, '_> {
         }
         let index = self.expression(frame, &subscript.slice);
         let found = match (&owner.value, &index.value) {
-            (Value::Sequence(_, items), Value::Int(index)) => items.get(place(*index, items.len())).cloned(),
+            (Value::Sequence(_, items), Value::Int(index)) if !has_rest(items) => {
+                items.get(place(*index, items.len())).cloned()
+            }
             (Value::Dict(items), key) => {
                 let found = items.iter().rev().find(|(known, _)| equal(&known.value, key) == Some(true));
                 found.map(|(_, value)| value.clone())
@@ -424,6 +427,11 @@ impl<'a> Interpreter<'a, '_> {
         };
         found.map_or_else(|| Spanned::unknown(owner.reason(), origin), |found| found.at(origin))
     }
+}
+
+/// Items that a sequence takes from elsewhere.
+fn missing<'a>(from: &Spanned<'a>) -> Spanned<'a> {
+    Spanned { value: Value::Rest(from.reason().into()), origin: from.origin }
 }
 
 fn unknown<'a>(why: impl Into<Rc<str>>) -> Value<'a> {

@@ -8,7 +8,7 @@ use ruff_python_ast::{
 
 use super::{Frame, Interpreter, text};
 use crate::value::{
-    Arguments, Class, Function, Kind, Origin, Scope, Spanned, Value, either, is_text, same, truth,
+    Arguments, Class, Function, Kind, Origin, Scope, Spanned, Value, either, has_rest, same, truth,
 };
 
 /// How a statement ends.
@@ -215,7 +215,7 @@ impl<'a> Interpreter<'a, '_> {
     }
 
     fn unpack(&mut self, frame: &mut Frame<'a>, targets: &'a [Expr], value: &Spanned<'a>) {
-        let items = value.items().filter(|items| items.len() == targets.len()).cloned();
+        let items = value.items().filter(|items| items.len() == targets.len() && !has_rest(items)).cloned();
         for (place, target) in targets.iter().enumerate() {
             let part = items.as_ref().map(|items| items[place].clone());
             let part = part.unwrap_or_else(|| Spanned::unknown(value.reason(), value.origin));
@@ -290,8 +290,11 @@ impl<'a> Interpreter<'a, '_> {
             (Flow::Return(one), Flow::Return(other)) if same(&one.value, &other.value) => {
                 return Flow::Return(one);
             }
-            (Flow::Return(one), Flow::Return(other)) if is_text(&one.value) && is_text(&other.value) => {
-                return Flow::Return(Spanned { value: Value::Text(why.reason().into()), origin: why.origin });
+            (Flow::Return(one), Flow::Return(other)) => {
+                return match either(&one.value, &other.value, why) {
+                    Value::Unknown(_) => Flow::Unsure(why.clone()),
+                    value => Flow::Return(Spanned { value, origin: why.origin }),
+                };
             }
             _ => return Flow::Unsure(why.clone()),
         }
@@ -561,7 +564,7 @@ pub(super) fn merge<'a>(scope: &mut Scope<'a>, other: Scope<'a>, why: &Spanned<'
         match scope.get(name) {
             Some(mine) if same(&mine.value, &value.value) => {}
             Some(mine) => {
-                let value = either(&mine.value, &value.value, why.reason().into());
+                let value = either(&mine.value, &value.value, why);
                 scope.insert(name, Spanned { value, origin: why.origin });
             }
             None => {
