@@ -396,6 +396,30 @@ def test_a_squash_that_takes_over(squashed: Project) -> None:
     assert found(check(squashed, "v3..v4")) == ["RB012 shop.0004"]
 
 
+def test_a_squash_whose_originals_are_long_gone(project: Project) -> None:
+    """A database has the rows of the originals at both releases: going back leaves them alone."""
+    project.commit(in_shop(_0001=None, _0001_squash=migration(ITEM, replaces=["shop.0001"])), tag="v2")
+    project.commit(in_shop(_0002=adds("a", "0001_squash")), tag="v3")
+    steps = project.native("plan", "v2..v3").stdout.splitlines()[1:]
+    assert steps == ["  Unapply shop.0002"]
+
+
+def test_leaf_nodes_that_may_be_none(project: Project) -> None:
+    """What depends on a setting may join them."""
+    after = "[('shop', '0002_a'), *(MORE if settings.MORE else ())]"
+    merge = migration().replace("dependencies = []", f"dependencies = {after}")
+    assert after in merge
+    project.write(in_shop(_0002_a=adds("a", "0001"), _0002_b=adds("b", "0001"), _0003=merge))
+    assert found(check(project)) == ["RB012 shop.0002_a", "RB012 shop.0002_b", "RB002 shop.0003"]
+
+
+def test_a_helper_beside_the_migrations(project: Project) -> None:
+    """It was never a migration, whatever becomes of it: Django refuses it."""
+    project.commit(in_shop(helper="X = 1\n", other="X = 1\n"), tag="v2")
+    project.write(in_shop(helper="X = 2\n", other=None))
+    assert found(check(project, "v2")) == ["RB001 shop.helper"]
+
+
 def test_two_leaf_nodes_and_their_merge(project: Project) -> None:
     project.write(in_shop(_0002_a=adds("a", "0001"), _0002_b=adds("b", "0001")))
     result = check(project)
@@ -420,11 +444,12 @@ def test_missing_and_circular_dependencies(project: Project) -> None:
         (lambda source: source.replace("\n", "\r\n"), []),
         (lambda source: "\ufeff" + source, []),
         (lambda source: source.replace("null=True", "null=True, help_text='new'"), []),
+        (lambda source: "import os\n" + source.replace("migrations, models", "models, migrations"), []),
         (lambda source: source.replace("null=True", "default=1"), ["RB031 shop.0002"]),
         (lambda source: source.replace("'a'", "'b'"), ["RB033 shop.0002"]),
         (lambda source: source + "(", ["RB031 shop.0002", "RB001 shop.0002"]),
     ],
-    ids=["comment", "quotes", "line ends", "byte order mark", "help text", "edited", "reused", "broken"],
+    ids=["comment", "quotes", "line ends", "byte order mark", "help text", "imports", "edited", "reused", "broken"],
 )
 def test_a_released_migration_that_is_edited(project: Project, change: Any, expected: list[str]) -> None:
     project.commit(in_shop(_0002=adds("a", "0001")), tag="v2")
@@ -940,7 +965,7 @@ def test_comments_where_the_finding_is(project: Project) -> None:
 def shown(tmp_path: Path) -> Project:
     """One finding of each level, and one about a file that is gone; the hashes are the same in each run."""
     project = repository(tmp_path / "project")
-    project.commit(in_shop(_0001=FIRST, _0002="x = 1\n"), tag="v1")
+    project.commit(in_shop(_0001=FIRST, _0002=migration(after=["shop.0001"])), tag="v1")
     (project.root / "shop/migrations/0003.py").write_text(
         dedent("""\
             from django.db import migrations, models

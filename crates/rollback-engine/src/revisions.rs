@@ -243,7 +243,9 @@ pub fn plan(base: &Release, head: &Release) -> Plan {
     now.extend(squashes.flat_map(|fact| &fact.replaces));
     let now: Vec<AppliedRow> =
         (1..).zip(now).map(|(id, migration)| AppliedRow { id, migration: migration.clone() }).collect();
-    let target: AppliedSet = base.sources().map(|(id, _)| id.clone()).collect();
+    let before =
+        base.sources().flat_map(|(_, squash)| squash.replaces.iter().filter_map(|to| base.target(to)));
+    let target: AppliedSet = base.sources().map(|(id, _)| id.clone()).chain(before).collect();
     let unmigrated_apps = head.outside(&migrations);
     let project = ProjectFacts { migrations, unmigrated_apps };
     rollback_core::plan(&Situation {

@@ -12,6 +12,7 @@ mod interpreter;
 pub mod layout;
 mod migration;
 mod operation;
+mod same;
 mod standard_library;
 mod syntax;
 mod value;
@@ -19,7 +20,8 @@ mod value;
 pub use facts::MigrationSource;
 pub use layout::{Package, Paths, Places, Tree};
 pub use migration::read;
-pub use syntax::{SyntaxError, comments, decode, is_same_program, is_same_to_databases};
+pub use same::{is_same_program, is_same_to_databases};
+pub use syntax::{SyntaxError, comments, decode};
 
 /// Finds other modules of the repository.
 pub trait Modules {

@@ -1,13 +1,9 @@
 //! Python source as a syntax tree, by ruff's parser. Text that would take the parser too deep is refused before it.
 
-use std::cell::RefCell;
-use std::collections::BTreeSet;
 use std::ops::Range;
 
-use ruff_python_ast::comparable::{ComparableExpr, ComparableStmt};
 use ruff_python_ast::token::TokenKind;
-use ruff_python_ast::visitor::transformer::{Transformer, walk_expr};
-use ruff_python_ast::{Arguments, Expr, ModModule, PySourceType, Stmt};
+use ruff_python_ast::{ModModule, PySourceType};
 use ruff_python_parser::{Mode, Parsed, lexer, parse_module, parse_unchecked_source};
 use ruff_text_size::{Ranged, TextRange};
 
@@ -86,124 +82,6 @@ pub fn comments(text: &str) -> Vec<Range<usize>> {
         return Vec::new();
     }
     tokens(text).into_iter().filter(|(kind, _)| *kind == TokenKind::Comment).map(|(_, range)| range).collect()
-}
-
-/// Whether two texts are the same program: comments, layout and kinds of quotes aside, and what classes assign to
-/// the names `besides`. False where one of them is no Python.
-pub fn is_same_program(one: &str, other: &str, besides: &[&str]) -> bool {
-    let (Ok(one), Ok(other)) = (parse(one), parse(other)) else { return one == other };
-    let (mut one, mut other) = (one.into_syntax(), other.into_syntax());
-    leave_out(&mut one, besides);
-    leave_out(&mut other, besides);
-    let pairs = || one.body.iter().zip(&other.body);
-    one.body.len() == other.body.len()
-        && pairs().all(|(one, other)| ComparableStmt::from(one) == ComparableStmt::from(other))
-}
-
-/// Whether a database that has applied the older text needs nothing to be as the newer one would have made it: besides
-/// comments and layout, what only Python sees of a field may differ, and operations may have got a reverse that they did
-/// not have.
-pub fn is_same_to_databases(older: &str, newer: &str) -> bool {
-    let (Ok(older), Ok(newer)) = (parse(older), parse(newer)) else { return false };
-    let (mut older, mut newer) = (older.into_syntax(), newer.into_syntax());
-    let known: BTreeSet<String> = older.body.iter().filter_map(function_name).collect();
-    newer.body.retain(|statement| function_name(statement).is_none_or(|name| known.contains(&name)));
-    let (reverses, more) = (OnlyInPython::leave_out(&mut older), OnlyInPython::leave_out(&mut newer));
-    let mut more = more.iter().map(ComparableExpr::from);
-    let keeps_reverses =
-        reverses.iter().all(|reverse| more.any(|other| other == ComparableExpr::from(reverse)));
-    let statements = |module: &'_ ModModule| module.body.len();
-    keeps_reverses
-        && statements(&older) == statements(&newer)
-        && older
-            .body
-            .iter()
-            .zip(&newer.body)
-            .all(|(one, other)| ComparableStmt::from(one) == ComparableStmt::from(other))
-}
-
-fn function_name(statement: &Stmt) -> Option<String> {
-    statement.as_function_def_stmt().map(|function| function.name.id.to_string())
-}
-
-/// Takes out of calls what databases do not see, and keeps what `RunPython` and `RunSQL` have for a reverse.
-#[derive(Default)]
-struct OnlyInPython {
-    reverses: RefCell<Vec<Expr>>,
-}
-
-impl OnlyInPython {
-    /// Arguments of fields. Not `on_delete`: Django 6.1 has kinds of it that the database carries out.
-    const OF_FIELDS: &[&str] = &[
-        "blank",
-        "choices",
-        "editable",
-        "error_messages",
-        "help_text",
-        "limit_choices_to",
-        "related_name",
-        "related_query_name",
-        "validators",
-        "verbose_name",
-    ];
-
-    fn leave_out(module: &mut ModModule) -> Vec<Expr> {
-        let this = Self::default();
-        this.visit_body(&mut module.body);
-        this.reverses.into_inner()
-    }
-
-    fn operation(&self, arguments: &mut Arguments) {
-        let is_reverse = |name: &str| matches!(name, "reverse_code" | "reverse_sql");
-        arguments.keywords.retain(|keyword| match keyword.arg.as_ref().map(|name| name.id.as_str()) {
-            Some(name) if is_reverse(name) => {
-                self.reverses.borrow_mut().push(keyword.value.clone());
-                false
-            }
-            Some("elidable") => false,
-            _ => true,
-        });
-        if arguments.args.len() == 2 && !arguments.args.iter().any(Expr::is_starred_expr) {
-            let mut positional = std::mem::take(&mut arguments.args).into_vec();
-            self.reverses.borrow_mut().extend(positional.pop());
-            arguments.args = positional.into();
-        }
-    }
-}
-
-impl Transformer for OnlyInPython {
-    fn visit_expr(&self, expression: &mut Expr) {
-        if let Expr::Call(call) = expression {
-            let name = match &*call.func {
-                Expr::Attribute(attribute) => attribute.attr.id.as_str(),
-                Expr::Name(name) => name.id.as_str(),
-                _ => "",
-            };
-            if name.ends_with("Field") || name.ends_with("Key") {
-                let is_seen = |name: &str| !Self::OF_FIELDS.contains(&name);
-                let keywords = &mut call.arguments.keywords;
-                keywords.retain(|keyword| keyword.arg.as_ref().is_none_or(|name| is_seen(name.id.as_str())));
-            } else if matches!(name, "RunPython" | "RunSQL") {
-                self.operation(&mut call.arguments);
-            }
-        }
-        walk_expr(self, expression);
-    }
-}
-
-fn leave_out(module: &mut ModModule, names: &[&str]) {
-    let assigns = |statement: &Stmt| match statement {
-        Stmt::Assign(assign) => assign
-            .targets
-            .iter()
-            .all(|target| target.as_name_expr().is_some_and(|name| names.contains(&name.id.as_str()))),
-        _ => false,
-    };
-    for statement in &mut module.body {
-        if let Stmt::ClassDef(class) = statement {
-            class.body.retain(|statement| !assigns(statement));
-        }
-    }
 }
 
 fn tokens(text: &str) -> Vec<(TokenKind, Range<usize>)> {
@@ -328,52 +206,6 @@ mod tests {
         assert!(parse(&"x = 1\n".repeat(20_000)).is_ok());
         assert!(parse(&format!("{}1", "x = ".repeat(5000))).is_ok());
         assert!(parse(&format!("x = {}'a'", "'a' ".repeat(20_000))).is_ok());
-    }
-
-    #[test]
-    fn another_layout_is_the_same_program() {
-        assert!(is_same_program(
-            "x = f(1,2)  # why\ny = 'a'\n",
-            "x = f(\n    1,\n    2,\n)\n\ny = \"a\"\n",
-            &[]
-        ));
-        assert!(!is_same_program("x = 'a b'\n", "x = 'a  b'\n", &[]));
-        assert!(!is_same_program("x = (1)\n", "x = (1,)\n", &[]));
-        assert!(!is_same_program("if a:\n  b\nc\n", "if a:\n  b\n  c\n", &[]));
-        assert!(!is_same_program("x = 1\n", "x = 1\ny = 1\n", &[]));
-        let class = |body: &str| format!("class A:\n    x = 1\n    {body}\n");
-        assert!(is_same_program(&class("y = 1"), &class("y = 2"), &["y"]));
-        assert!(!is_same_program(&class("y = 1"), &class("y = 2"), &["x"]));
-    }
-
-    #[test]
-    fn what_databases_do_not_see() {
-        #[track_caller]
-        fn check(older: &str, newer: &str, expected: bool) {
-            assert_eq!(is_same_to_databases(older, newer), expected, "{older} / {newer}");
-        }
-        let field = |arguments: &str| format!("AddField('a', models.CharField({arguments}))");
-        check(
-            &field("max_length=5, help_text='a'"),
-            &field("max_length=5, verbose_name='b', choices=[(1, 2)]"),
-            true,
-        );
-        check(&field("max_length=5"), &field("max_length=6"), false);
-        check(&field("max_length=5"), &field("max_length=5, null=True"), false);
-        check("f(help_text='a')", "f(help_text='b')", false);
-        check("RunPython(a)", "RunPython(a, noop)", true);
-        check(
-            "RunPython(a)",
-            "RunPython(a, reverse_code=b, elidable=True)\ndef b(apps, editor): pass\n",
-            true,
-        );
-        check("RunPython(a, b)", "RunPython(a)", false);
-        check("RunPython(a, b)", "RunPython(a, c)", false);
-        check("RunPython(a, b)", "RunPython(a, reverse_code=b)", true);
-        check("[RunSQL(a), RunSQL(b, c)]", "[RunSQL(a, d), RunSQL(b, c)]", true);
-        check("[RunSQL(a), RunSQL(b, c)]", "[RunSQL(a, d), RunSQL(b, d)]", false);
-        check("RunPython(a)", "RunPython(b)", false);
-        check("RunPython(a)\ndef a(): 1", "RunPython(a)\ndef a(): 2", false);
     }
 
     #[test]

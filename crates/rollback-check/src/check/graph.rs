@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rollback_core::{MigrationFacts, MigrationId};
+use rollback_source::facts::What;
 
 use super::Checker;
 use crate::rules;
@@ -20,6 +21,9 @@ impl Checker<'_> {
             leaves.entry(leaf.app.clone()).or_default().push(leaf.clone());
         }
         for (app, leaves) in leaves.into_iter().filter(|(_, leaves)| leaves.len() > 1) {
+            if self.may_hang_together(&app) {
+                continue;
+            }
             let names: Vec<&str> = leaves.iter().map(|leaf| leaf.name.as_str()).collect();
             let names = names.join(" and ");
             let new: Vec<&MigrationId> = leaves.iter().filter(|leaf| self.new.contains(leaf)).collect();
@@ -29,6 +33,14 @@ impl Checker<'_> {
                 self.add(&rules::LEAF_NODES, leaf, span, message, "`manage.py makemigrations --merge`");
             }
         }
+    }
+
+    /// Whether a migration of an app may depend on more than is known.
+    fn may_hang_together(&self, app: &str) -> bool {
+        let sources = self.range.head.sources().filter(|(id, _)| id.app == app);
+        let unknown = sources.flat_map(|(_, source)| &source.unknown);
+        let mut what = unknown.map(|unknown| unknown.what);
+        what.any(|what| matches!(what, What::Dependencies | What::RunBefore | What::Migration))
     }
 
     fn missing(&mut self, facts: &[MigrationFacts], outside: &BTreeSet<String>) {

@@ -31,6 +31,9 @@ impl Checker<'_> {
             let is_same_but_for_squashes =
                 is_same_program(&older.text, &newer.text, &["replaces", "dependencies"]);
             let (older, newer) = (older.source.as_ref().ok(), newer.source.as_ref().ok());
+            if older.is_some_and(is_helper) && newer.is_some_and(is_helper) {
+                continue;
+            }
             if let (true, Some(older), Some(newer)) = (is_same_but_for_squashes, older, newer)
                 && self.only_ends_a_squash(older, newer)
             {
@@ -88,7 +91,8 @@ impl Checker<'_> {
                 let replaced = source.replaces.iter().filter_map(|reference| base.target(reference));
                 head.files.contains_key(squash) && replaced.into_iter().any(|replaced| replaced == *id)
             };
-            if base.sources().any(is_squashed) {
+            let read = base.read.get(id).and_then(|read| read.source.as_ref().ok());
+            if read.is_some_and(is_helper) || base.sources().any(is_squashed) {
                 continue;
             }
             let place = Place { path: file.path.clone(), range: 0..0, is_older: true };
@@ -108,6 +112,11 @@ impl Checker<'_> {
             }
         }
     }
+}
+
+/// Whether a module beside the migrations has none in it.
+fn is_helper(source: &MigrationSource) -> bool {
+    source.class.is_none()
 }
 
 /// Whether two migrations have nothing in common.
