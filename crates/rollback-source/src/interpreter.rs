@@ -3,7 +3,7 @@
 //! A list that is changed is changed for every name that it has ([`Interpreter::change`]); one that is handed to code
 //! that is not followed counts as unknown from there on.
 
-mod calls;
+pub(crate) mod calls;
 mod expressions;
 mod statements;
 

@@ -6,10 +6,11 @@ use ruff_python_ast::{ModModule, Stmt};
 
 use crate::Modules;
 use crate::facts::{Import, MigrationSource, Reference, Target, Unknown, What};
+use crate::interpreter::calls::SWAPPER;
 use crate::interpreter::{Interpreter, Memory};
 use crate::operation::Reader;
 use crate::syntax::{self, SyntaxError};
-use crate::value::{Instance, Spanned, Value, truth};
+use crate::value::{Arguments, Instance, Spanned, Value, truth};
 
 /// Methods of Django's `Migration` that say what a migration does.
 const METHODS: &[&str] = &[
@@ -159,9 +160,23 @@ impl<'a> Reader<'_, 'a, '_> {
         }
     }
 
+    /// `swapper.dependency("shop", "Item")`: the model that `SHOP_ITEM_MODEL` names, or this one.
+    fn swapper(&mut self, arguments: &Arguments<'a>) -> Option<Target> {
+        let [app, model] = &arguments.positional[..] else { return None };
+        let is_all = arguments.named.is_empty() && arguments.missing.is_none();
+        let app = self.interpreter.concrete(app.clone());
+        let model = self.interpreter.concrete(model.clone());
+        let (app, model) = app.str().zip(model.str()).filter(|(app, _)| is_all && !RENAMED.contains(app))?;
+        let setting = format!("{}_{}_MODEL", app.to_uppercase(), model.to_uppercase());
+        Some(Target::Swappable { setting, default: Some(format!("{app}.{model}")) })
+    }
+
     /// `migrations.swappable_dependency(settings.AUTH_USER_MODEL)`.
     fn swappable(&mut self, instance: &Instance<'a>) -> Option<Target> {
         let Value::Name(path) = &instance.callee.value else { return None };
+        if &**path == SWAPPER {
+            return self.swapper(&instance.arguments);
+        }
         if !path.starts_with("django.db.migrations.") || !path.ends_with("swappable_dependency") {
             return None;
         }
@@ -177,6 +192,9 @@ impl<'a> Reader<'_, 'a, '_> {
         }
     }
 }
+
+/// Apps for which their package has other names of settings, by `swapper.set_app_prefix`.
+const RENAMED: &[&str] = &["wagtailcore"];
 
 fn setting(path: &str, default: Option<&str>) -> Option<Target> {
     let setting = path.strip_prefix("django.conf.settings.")?;

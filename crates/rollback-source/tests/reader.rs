@@ -452,7 +452,17 @@ fn dependencies() {
     check_dependencies(
         "import swapper\n",
         "dependencies = [('a', '0001'), swapper.dependency('b', 'C')]",
+        "a.0001 B_C_MODEL=b.C",
+    );
+    check_dependencies(
+        "from swapper import dependency, split\n",
+        "dependencies = [('a', '0001'), dependency(*split(settings.AUTH_USER_MODEL), version='0004')]",
         "a.0001dependencies: it is made by swapper.dependency()",
+    );
+    check_dependencies(
+        "import swapper\n",
+        "dependencies = [swapper.dependency('wagtailcore', 'Page')]",
+        "dependencies: it is made by swapper.dependency()",
     );
     check_dependencies("", "dependencies = sorted({('a')})", "dependencies: it is no value that fits here");
     let source = source(

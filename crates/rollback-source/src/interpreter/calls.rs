@@ -302,7 +302,8 @@ impl<'a> Interpreter<'a, '_> {
         arguments: Arguments<'a>,
         origin: Origin,
     ) -> Spanned<'a> {
-        let callee = match self.concrete(callee.clone()) {
+        let is_kept = matches!(&callee.value, Value::Name(path) if &**path == SWAPPER);
+        let callee = match if is_kept { callee.clone() } else { self.concrete(callee.clone()) } {
             found @ Spanned { value: Value::Function(_) | Value::Class(_) | Value::Lambda(..), .. } => found,
             _ => callee,
         };
@@ -582,6 +583,9 @@ impl<'a> Interpreter<'a, '_> {
         Some(Value::Sequence(Kind::List, Rc::new(items)))
     }
 }
+
+/// What migrations depend on a model by that a setting may swap, in the package `swapper`.
+pub(crate) const SWAPPER: &str = "swapper.dependency";
 
 /// Methods of texts that make texts.
 const MAKE_TEXTS: &[&str] = &["format", "lower", "upper", "strip", "replace", "join", "zfill"];
