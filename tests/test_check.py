@@ -283,6 +283,27 @@ def test_a_shallow_clone(branches: Project, tmp_path: Path) -> None:
     assert found(check(branches, "HEAD", cwd=tmp_path / "shallow")) == []
 
 
+def test_a_linked_work_tree(branches: Project, tmp_path: Path) -> None:
+    linked = tmp_path / "linked"
+    branches.git("worktree", "add", "-q", str(linked), "side")
+    result = check(branches, cwd=linked)
+    same((result["base"], found(result)), (f"v1 ({short(branches, 'v1')})", ["RB012 shop.0002_side"]))
+    same(found(check(branches)), ["RB012 shop.0003"])
+
+
+def test_a_submodule(branches: Project, tmp_path: Path) -> None:
+    """What is in it counts in its own repository only."""
+    outer = repository(tmp_path / "outer")
+    outer.commit(in_shop(_0001=FIRST), tag="v1")
+    outer.git("-c", "protocol.file.allow=always", "submodule", "add", "-q", str(branches.root), "vendor/shop")
+    outer.commit(tag="v2")
+    inner = outer.root / "vendor/shop"
+    (inner / "shop/migrations/0004.py").write_text(adds("c", "0002"))
+    for words in ((), ("v1",), ("v1..v2",)):
+        same(found(check(outer, *words)), [])
+    same(found(check(outer, "v1", cwd=inner)), ["RB012 shop.0002", "RB012 shop.0004"])
+
+
 def test_outside_of_a_repository(project: Project, tmp_path: Path) -> None:
     for command in ("check", "graph"):
         assert refused(project, command, cwd=tmp_path) == (
@@ -361,6 +382,37 @@ def test_index_together(project: Project, sets: str, expected: list[str]) -> Non
     project.commit(in_shop(_0001=migration(options)), tag="v2")
     project.write(in_shop(_0002=migration(f'migrations.AlterIndexTogether("item", {sets})', after=["shop.0001"])))
     same(found(check(project, "v2")), expected)
+
+
+def test_a_column_that_gets_another_name_before_it_goes(project: Project) -> None:
+    rename = 'migrations.RenameField("Item", "name", "title")'
+    steps = (rename, 'migrations.RemoveField("Item", "title")')
+    project.write(in_shop(_0002=migration(*steps, after=["shop.0001"])))
+    messages = [each["message"] for each in check(project)["findings"] if each["code"] == "RB021"]
+    same(messages, ["older code still reads the column of Item.title, which it knows as name"])
+
+
+def test_what_is_safe_outside_of_a_transaction(project: Project) -> None:
+    code = "from django.contrib.postgres.operations import AddIndexConcurrently, ValidateConstraint"
+    index = "AddIndexConcurrently('item', models.Index(fields=['name'], name='i'))"
+    for steps, expected in (
+        ((index,), []),
+        (("ValidateConstraint('item', 'c')",), []),
+        ((index, add("Item", "a", NULL)), ["RB041 shop.0002", "RB012 shop.0002"]),
+    ):
+        project.write(in_shop(_0002=migration(*steps, code=code, after=["shop.0001"], atomic=False)))
+        same(found(check(project, "v1")), expected)
+
+
+def test_who_knows_more(project: Project) -> None:
+    """Django's loader knows of an operation that it is there, and not what its arguments come to."""
+    code = "import os"
+    for operation, hint in (
+        ("*[migrations.RunSQL('', '') for each in os.environ]", "`manage.py rollback check` asks Django, which knows"),
+        ("migrations.RenameField('item', os.environ['OLD'], 'new')", "look at it by hand"),
+    ):
+        project.write(in_shop(_0002=migration(operation, code=code, after=["shop.0001"])))
+        same([(each["code"], each["hint"]) for each in check(project, "v1")["findings"]], [("RB002", hint)])
 
 
 def test_an_operation_with_a_reverse_that_says_it_has_none(project: Project) -> None:
@@ -1338,6 +1390,30 @@ digraph migrations {
 def test_graph(graph: Project, words: tuple[str, ...]) -> None:
     result = graph.native("graph", *words)
     same((result.stdout, result.stderr), (GRAPHS[words], ""))
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ((), "shop.0001_new (replaces shop.0001, shop.0002)\nshop.0003 <- shop.0001_new\n"),
+        (("v1..",), "shop.0001_new (replaces shop.0001, shop.0002)\nshop.0003 <- shop.0001_new\n"),
+        (
+            ("--format", "mermaid"),
+            'flowchart LR\n  n0["shop.0001_new (replaces 2)"]\n  n1["shop.0003"]\n  n0 --> n1\n',
+        ),
+        (
+            ("--format", "dot"),
+            "digraph migrations {\n  rankdir = LR\n  node [shape = box]\n"
+            '  "shop.0001_new" [label = "shop.0001_new (replaces 2)"]\n  "shop.0003"\n'
+            '  "shop.0001_new" -> "shop.0003"\n}\n',
+        ),
+    ],
+)
+def test_graph_with_a_squash(project: Project, words: tuple[str, ...], expected: str) -> None:
+    both = ["shop.0001", "shop.0002"]
+    squash = migration(ITEM, add("Item", "a", NULL), replaces=both)
+    project.commit(in_shop(_0002=adds("a", "0001"), _0001_new=squash, _0003=adds("b", "0002")), tag="v2")
+    same(project.native("graph", *words).stdout, expected)
 
 
 def texts_of(svg: str) -> set[str]:

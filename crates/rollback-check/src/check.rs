@@ -137,14 +137,17 @@ impl<'r> Checker<'r> {
     }
 
     fn unknown(&mut self, id: &MigrationId, source: &MigrationSource) {
-        const HINT: &str = "`manage.py rollback check` asks Django, which knows";
+        const ASK: &str = "`manage.py rollback check` asks Django, which knows";
+        const LOOK: &str = "look at it by hand";
         for unknown in &source.unknown {
+            // Django's loader knows the graph and the operations by their names, and not what they do.
+            let hint = if unknown.what.is_structural() { ASK } else { LOOK };
             let message = format!("{} of {id} cannot be known: it {}", of(unknown.what), unknown.reason);
-            self.add(&rules::UNKNOWN, id, unknown.span.clone(), message, HINT);
+            self.add(&rules::UNKNOWN, id, unknown.span.clone(), message, hint);
         }
         for (method, span) in source.overrides.iter().filter(|(method, _)| !method.starts_with("__")) {
             let message = format!("{id} has a method {method} of its own: what it does cannot be known");
-            self.add(&rules::UNKNOWN, id, span.clone(), message, "look at it by hand");
+            self.add(&rules::UNKNOWN, id, span.clone(), message, LOOK);
         }
     }
 

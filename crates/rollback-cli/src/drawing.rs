@@ -21,11 +21,25 @@ pub(crate) struct Drawn {
     pub(crate) outside: Vec<MigrationId>,
     /// What depends on what: the parent first.
     pub(crate) edges: Vec<(MigrationId, MigrationId)>,
+    /// What squashes among them replace.
+    pub(crate) squashes: BTreeMap<MigrationId, Vec<MigrationId>>,
 }
 
 impl Drawn {
-    fn parents(&self, id: &MigrationId) -> Vec<String> {
-        self.edges.iter().filter(|(_, child)| child == id).map(|(parent, _)| safe(parent)).collect()
+    fn parents(&self) -> BTreeMap<&MigrationId, Vec<String>> {
+        let mut parents: BTreeMap<&MigrationId, Vec<String>> = BTreeMap::new();
+        for (parent, child) in &self.edges {
+            parents.entry(child).or_default().push(safe(parent));
+        }
+        parents
+    }
+
+    /// What stands in a box: `shop.0001_squashed (replaces 3)`.
+    fn label(&self, id: &MigrationId) -> String {
+        match self.squashes.get(id) {
+            Some(replaced) => format!("{} (replaces {})", safe(id), replaced.len()),
+            None => safe(id),
+        }
     }
 
     /// A number for each migration, those outside too.
@@ -36,9 +50,15 @@ impl Drawn {
 
 /// A line for each migration, with what it depends on.
 pub(crate) fn text(drawn: &Drawn) -> String {
-    let line = |id: &MigrationId| match &drawn.parents(id)[..] {
-        [] => format!("{}\n", safe(id)),
-        parents => format!("{} <- {}\n", safe(id), parents.join(", ")),
+    let parents = drawn.parents();
+    let line = |id: &MigrationId| {
+        let replaced = drawn.squashes.get(id).map_or_else(String::new, |replaced| {
+            let names: Vec<String> = replaced.iter().map(safe).collect();
+            format!(" (replaces {})", names.join(", "))
+        });
+        let behind =
+            parents.get(id).map_or_else(String::new, |parents| format!(" <- {}", parents.join(", ")));
+        format!("{}{replaced}{behind}\n", safe(id))
     };
     drawn.nodes.iter().map(line).collect()
 }
@@ -48,10 +68,10 @@ pub(crate) fn mermaid(drawn: &Drawn) -> String {
     let numbers = drawn.numbers();
     let mut text = "flowchart LR\n".to_owned();
     for id in &drawn.nodes {
-        text += &format!("  n{}[\"{}\"]\n", numbers[id], quoted(id, "#quot;"));
+        text += &format!("  n{}[\"{}\"]\n", numbers[id], for_mermaid(&drawn.label(id)));
     }
     for id in &drawn.outside {
-        text += &format!("  n{}([\"{}\"])\n", numbers[id], quoted(id, "#quot;"));
+        text += &format!("  n{}([\"{}\"])\n", numbers[id], for_mermaid(&drawn.label(id)));
     }
     for (parent, child) in &drawn.edges {
         text += &format!("  n{} --> n{}\n", numbers[parent], numbers[child]);
@@ -62,14 +82,18 @@ pub(crate) fn mermaid(drawn: &Drawn) -> String {
 /// A graph for Graphviz.
 pub(crate) fn dot(drawn: &Drawn) -> String {
     let mut text = "digraph migrations {\n  rankdir = LR\n  node [shape = box]\n".to_owned();
+    let name = |id: &MigrationId| for_dot(&safe(id));
     for id in &drawn.nodes {
-        text += &format!("  \"{}\"\n", quoted(id, "\\\""));
+        text += &match drawn.squashes.contains_key(id) {
+            true => format!("  {} [label = {}]\n", name(id), for_dot(&drawn.label(id))),
+            false => format!("  {}\n", name(id)),
+        };
     }
     for id in &drawn.outside {
-        text += &format!("  \"{}\" [style = dashed]\n", quoted(id, "\\\""));
+        text += &format!("  {} [style = dashed]\n", name(id));
     }
     for (parent, child) in &drawn.edges {
-        text += &format!("  \"{}\" -> \"{}\"\n", quoted(parent, "\\\""), quoted(child, "\\\""));
+        text += &format!("  {} -> {}\n", name(parent), name(child));
     }
     text + "}\n"
 }
@@ -86,7 +110,7 @@ pub(crate) fn svg(drawn: &Drawn) -> String {
     for (id, is_outside) in
         drawn.nodes.iter().map(|id| (id, false)).chain(drawn.outside.iter().map(|id| (id, true)))
     {
-        let name = safe(id);
+        let name = drawn.label(id);
         let width =
             f64::from(u32::try_from(name.chars().count()).unwrap_or(u32::MAX)).mul_add(LETTER, HEIGHT);
         let shape = if is_outside { ShapeKind::new_circle(&name) } else { ShapeKind::new_box(&name) };
@@ -102,7 +126,20 @@ pub(crate) fn svg(drawn: &Drawn) -> String {
     writer.finalize()
 }
 
-/// A name inside double quotes.
-fn quoted(id: &MigrationId, quote: &str) -> String {
-    safe(id).replace('\\', "\\\\").replace('"', quote)
+/// A name in double quotes.
+fn for_dot(name: &str) -> String {
+    format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+/// A name inside double quotes: Mermaid takes HTML there, and has escapes of its own.
+fn for_mermaid(name: &str) -> String {
+    let letters = name.chars().map(|letter| match letter {
+        '#' => "#35;".to_owned(),
+        '"' => "#quot;".to_owned(),
+        '&' => "#amp;".to_owned(),
+        '<' => "#lt;".to_owned(),
+        '>' => "#gt;".to_owned(),
+        letter => letter.to_string(),
+    });
+    letters.collect()
 }

@@ -62,7 +62,9 @@ impl Checker<'_> {
         }
         let is_many = field.is_some_and(Field::is_many_to_many);
         let what = if is_many { "table" } else { "column" };
-        let message = format!("older code still reads the {what} of {model}.{name}");
+        let older = known.and_then(|known| known.older_column.as_ref());
+        let older = older.map_or_else(String::new, |column| format!(", which it knows as {column}"));
+        let message = format!("older code still reads the {what} of {model}.{name}{older}");
         let hint = "remove the field from the state first, and the column in the next release";
         self.report(&rules::REMOVED_COLUMN, step, message, hint);
         if field.is_some_and(Field::is_generated) {

@@ -66,8 +66,8 @@ impl Checker<'_> {
     }
 
     fn migration(&mut self, id: &MigrationId, source: &MigrationSource, folders: &BTreeSet<String>) {
-        let only_indexes =
-            source.operations.iter().all(|operation| operation.class.ends_with("Concurrently"));
+        let may_be_repeated = |class: &str| class.ends_with("Concurrently") || class == "ValidateConstraint";
+        let only_indexes = source.operations.iter().all(|operation| may_be_repeated(&operation.class));
         if let (false, span, false) = (source.atomic.0, &source.atomic.1, only_indexes) {
             let message = format!("{id} runs outside a transaction: if it fails, part of it stays");
             let hint = "leave only operations in it that need that, each safe to repeat";

@@ -42,7 +42,9 @@ pub(crate) fn run(context: &mut Context<'_>, arguments: &GraphArguments) -> Resu
     }
     let facts = release.facts();
     let (graph, _) = release.graph(&facts, &BTreeSet::new());
-    let drawn = drawn(&graph, &in_order(&graph, &facts), &is_wanted);
+    let mut drawn = drawn(&graph, &in_order(&graph, &facts), &is_wanted);
+    let squashes = facts.into_iter().filter(|facts| !facts.replaces.is_empty());
+    drawn.squashes = squashes.map(|facts| (facts.id, facts.replaces)).collect();
     let text = match context.common.format {
         Format::Svg => drawing::svg(&drawn),
         Format::Mermaid => drawing::mermaid(&drawn),
