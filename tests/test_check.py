@@ -685,6 +685,23 @@ def test_a_label_that_is_not_told(tmp_path: Path) -> None:
     assert (listed["app"], listed["is_unknown"]) == ("journal", True)
 
 
+@pytest.mark.parametrize("folder", ["", "backend/"])
+def test_settings_in_a_package(tmp_path: Path, folder: str) -> None:
+    project = repository(tmp_path / "project")
+    settings = {
+        "manage.py": "import os\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', 'conf.settings.dev')\n",
+        "conf/settings/base.py": "MIGRATION_MODULES = {'shop': 'conf.schema.shop'}\n",
+        "conf/settings/dev.py": "from .base import *\nDEBUG = True\n",
+        "conf/schema/shop/0001.py": FIRST,
+        "shop/models.py": "",
+    }
+    for usual in ("manage.py", "settings.py"):
+        (project.root / usual).unlink()
+    project.commit({folder + path: text for path, text in settings.items()}, tag="v1")
+    project.write({f"{folder}conf/schema/shop/0002.py": adds("a", "0001")})
+    same(found(check(project, "v1")), ["RB012 shop.0002"])
+
+
 @pytest.mark.parametrize("layout", LABELS)
 def test_labels_of_apps(tmp_path: Path, layout: str) -> None:
     files, labels = LABELS[layout]

@@ -37,6 +37,9 @@ impl Package {
     }
 }
 
+/// What Django projects are started with, in a folder that Python imports from then.
+const MANAGE: &str = "manage.py";
+
 /// The paths of a repository's files, ready to be looked up by any number of readers.
 pub struct Paths<'p> {
     paths: &'p [String],
@@ -88,7 +91,7 @@ impl<'p> Paths<'p> {
         // A folder with a package named `uuid` is hardly one that the project imports `uuid` from, unless it is where
         // Python is started.
         let is_standard = standard_library::has(module);
-        let may_hold = |root: &&&str| !is_standard || self.has(&join(root, "manage.py"));
+        let may_hold = |root: &&&str| !is_standard || self.has(&join(root, MANAGE));
         found("").or_else(|| self.roots.iter().filter(may_hold).find_map(|root| found(root)))
     }
 }
