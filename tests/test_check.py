@@ -415,6 +415,23 @@ def test_who_knows_more(project: Project) -> None:
         same([(each["code"], each["hint"]) for each in check(project, "v1")["findings"]], [("RB002", hint)])
 
 
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("pass", ["RB012", "RB023"]),
+        ("description = 'whole'", ["RB012", "RB023"]),
+        ("def __init__(self, *args, **kwargs): super().__init__(*args, null=True, **kwargs)", ["RB012"]),
+    ],
+)
+def test_fields_of_the_project(project: Project, body: str, expected: list[str]) -> None:
+    """One that fills in arguments by itself may take NULL; nobody knows from the text of the migration."""
+    project.write({"shop/fields.py": f"from django.db import models\n\nclass Own(models.IntegerField):\n    {body}\n"})
+    source = migration(add("Item", "a", "shop.fields.Own()"), code="import shop.fields", after=["shop.0001"])
+    project.write(in_shop(_0002=source))
+    codes = [each["code"] for each in check(project, "v1", "--ignore", "RB051")["findings"]]
+    same(codes, expected)
+
+
 def test_an_operation_with_a_reverse_that_says_it_has_none(project: Project) -> None:
     own = "class OneWay(migrations.RunSQL):\n    reversible = False\n"
     project.write(in_shop(_0002=migration('OneWay("SELECT 1", "SELECT 1")', code=own, after=["shop.0001"])))

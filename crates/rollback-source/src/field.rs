@@ -17,34 +17,36 @@ impl<'a> Reader<'_, 'a, '_> {
         let (class, path) = self.class_of(&instance.callee);
         let class = class?;
         let is_django = path.is_some_and(|path| path.starts_with("django."));
+        let unsure = self.is_made_its_own_way(&instance.callee);
+        let known_unless = |usual: bool| (!unsure).then_some(usual);
         let known = &instance.arguments;
         let relation =
             known.positional.first().filter(|_| class.ends_with("Key") || class.ends_with("Field"));
         let to = known.named("to").or(relation).and_then(|to| model_name(to));
         let unique_by_kind = UNIQUE.contains(&class.as_str());
-        let primary_key = self.flag(instance, "primary_key", class.ends_with("AutoField"));
-        let unique = match (self.flag(instance, "unique", unique_by_kind), primary_key) {
+        let primary_key = self.flag(instance, "primary_key", known_unless(class.ends_with("AutoField")));
+        let unique = match (self.flag(instance, "unique", known_unless(unique_by_kind)), primary_key) {
             (_, Some(true)) => Some(true),
             (unique, _) => unique,
         };
         Some(Field {
-            null: self.flag(instance, "null", class == "NullBooleanField"),
-            blank: self.flag(instance, "blank", false),
-            default: self.default(instance),
+            null: self.flag(instance, "null", known_unless(class == "NullBooleanField")),
+            blank: self.flag(instance, "blank", known_unless(false)),
+            default: self.default(instance).filter(|given| *given || !unsure),
             db_default: self.database_default(instance),
             unique,
             primary_key,
-            db_index: self.flag(instance, "db_index", INDEXED.contains(&class.as_str())),
+            db_index: self.flag(instance, "db_index", known_unless(INDEXED.contains(&class.as_str()))),
             max_length: int(known.named("max_length")).or_else(|| usual_length(&class, instance)),
             digits: int(known.named("max_digits")).zip(int(known.named("decimal_places"))),
             column: known.named("db_column").and_then(|column| column.str()).map(str::to_owned),
             table: known.named("db_table").and_then(|table| table.str()).map(str::to_owned),
             has_through: known.named("through").is_some_and(|through| !matches!(through.value, Value::None)),
             to,
-            is_constrained: self.flag(instance, "db_constraint", true),
+            is_constrained: self.flag(instance, "db_constraint", known_unless(true)),
             auto_now: ["auto_now", "auto_now_add"]
                 .iter()
-                .any(|name| self.flag(instance, name, false) == Some(true)),
+                .any(|name| self.flag(instance, name, known_unless(false)) == Some(true)),
             is_stored: known.named("db_persist").and_then(|persist| truth(&persist.value)),
             is_whole: known.missing.is_none(),
             span: self.span(value),
@@ -53,10 +55,20 @@ impl<'a> Reader<'_, 'a, '_> {
         })
     }
 
-    fn flag(&mut self, instance: &Instance<'a>, name: &str, usual: bool) -> Option<bool> {
+    /// Whether a class of the project gives its base other arguments than it gets.
+    fn is_made_its_own_way(&mut self, callee: &Spanned<'a>) -> bool {
+        let callee = self.interpreter.concrete(callee.clone());
+        let order = self.interpreter.resolution_order(&callee.value).unwrap_or_default();
+        order.iter().any(|class| match class.value {
+            Value::Class(id) => self.interpreter.classes[id].scope.contains_key("__init__"),
+            _ => false,
+        })
+    }
+
+    fn flag(&mut self, instance: &Instance<'a>, name: &str, usual: Option<bool>) -> Option<bool> {
         match instance.arguments.named(name) {
             Some(given) => truth(&self.interpreter.concrete(given.clone()).value),
-            None => instance.arguments.missing.is_none().then_some(usual),
+            None => usual.filter(|_| instance.arguments.missing.is_none()),
         }
     }
 
