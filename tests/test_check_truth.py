@@ -407,6 +407,13 @@ CASES: dict[str, Case] = {
         since=(5, 0),
         on=ON_SQLITE,
     ),
+    "another_key": Case(
+        PLAIN,
+        [remove("id"), add("Item", "number", "models.BigAutoField(primary_key=True)")],
+        rows=TWO,
+        rules="RB021",
+        wider={LOSES: "no value of it is written here", EMPTY: "the numbers are the same when they are counted anew"},
+    ),
     "add_composite_key": Case(
         PLAIN,
         [separate(add("Item", "pk", 'models.CompositePrimaryKey("id", "name")'))],

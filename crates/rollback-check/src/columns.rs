@@ -161,10 +161,15 @@ fn kind(class: &str) -> Option<&'static str> {
     })
 }
 
+/// Whether the database numbers rows.
+pub(crate) fn counts_by_itself(field: &Field) -> bool {
+    field.class.ends_with("AutoField")
+}
+
 /// Whether Django has a value for the rows that are there when it adds the column: its `effective_default`.
 pub(crate) fn fills_rows(field: &Field) -> Option<bool> {
     use rollback_source::facts::DatabaseDefault;
-    if field.is_many_to_many() || field.null? || field.default? || field.auto_now {
+    if field.is_many_to_many() || counts_by_itself(field) || field.null? || field.default? || field.auto_now {
         return Some(true);
     }
     if !matches!(field.db_default, DatabaseDefault::Missing) {

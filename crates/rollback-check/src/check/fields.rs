@@ -31,6 +31,10 @@ impl Checker<'_> {
     }
 
     fn column_added(&mut self, step: &Step<'_>, model: &str, name: &str, field: &Field) {
+        if columns::counts_by_itself(field) {
+            self.rewrites(step, &format!("{model}.{name} is another number for each row"));
+            return;
+        }
         if field.null == Some(false) && field.db_default == DatabaseDefault::Missing {
             let message = format!(
                 "older code cannot insert into {model} once {name} is there: it takes no NULL, and the database has no default for it"
@@ -87,7 +91,9 @@ impl Checker<'_> {
                 message,
                 "give the field a default before it is removed",
             );
-        } else if field.is_some_and(|field| field.unique == Some(true) && field.null == Some(false)) {
+        } else if field.is_some_and(|field| {
+            field.unique == Some(true) && field.null == Some(false) && !columns::counts_by_itself(field)
+        }) {
             let message = format!(
                 "going back fails once {model} has two rows: both get the same {name}, which is unique"
             );
