@@ -502,6 +502,19 @@ def reasons(document: dict[str, Any]) -> dict[str, str]:
     return {" ".join(each["tags"]): each["kind"] for each in document["skipped"]}
 
 
+@DOORS
+def test_an_app_label_that_is_there_twice(clone: Project, door: str) -> None:
+    """Two projects in one repository: of the other one nothing is said where it has an app that this one lacks."""
+    clone.commit({f"other/{app}/migrations/0001.py": migration(create("Thing")) for app in ("shop", "elsewhere")})
+    result = run(clone, door, "import", "--dry-run", env=KEY)
+    assert result.returncode == 0
+    warning = (
+        "Warning: other/shop/migrations is not looked at, since shop/migrations has the same app label, shop. "
+        "Exclude one of them, or give each project a pyproject.toml with [tool.django-rollback].\n"
+    )
+    same(result.stderr, warning)
+
+
 def test_several_tags_on_one_commit_are_one_release(site: Site, clone: Project) -> None:
     clone.git("tag", "-a", "-m", "two", "annotated", "v2")
     clone.git("tag", "2.0", "v2")

@@ -22,7 +22,7 @@ use crate::error::EngineError;
 use crate::lock::{self, Claim};
 use crate::ports::{Database, Repository};
 use crate::releases;
-use crate::revisions::RevisionError;
+use crate::revisions::{PassedOver, RevisionError};
 use crate::rollback::open;
 use crate::save;
 use crate::signature::Keyring;
@@ -46,6 +46,8 @@ pub struct Import {
     pub releases: Vec<ImportedRelease>,
     /// The tags that give none.
     pub skipped: Vec<Skipped>,
+    /// Folders of migrations that were not looked at, because another one has the same app label.
+    pub passed_over: Vec<PassedOver>,
     /// The sources that are kept, of migrations of which nothing was kept.
     capsules: Vec<NewCapsule>,
     /// The rows that it was made from.
@@ -200,7 +202,8 @@ pub fn prepare(
         return Err(ImportError::NothingSaved.into());
     }
     let Selection { chosen, skipped } = tags::select(repository, &known, request.since)?;
-    let mut import = Import { releases: Vec::new(), skipped, capsules: Vec::new(), rows, known };
+    let mut import =
+        Import { releases: Vec::new(), skipped, passed_over: Vec::new(), capsules: Vec::new(), rows, known };
     if !chosen.is_empty() {
         import.rebuild(&mut store, repository, chosen, request.keys)?;
     }
@@ -222,6 +225,8 @@ impl Import {
         let remembered = remembered(store, keys, &self.known)?;
         let mut reading = Reading::new(repository, &kept)?;
         let trees = read(&mut reading, &oldest.release.commit, &chosen)?;
+        let has_rows = |app: &str| self.rows.iter().any(|row| row.migration.app == app);
+        self.passed_over = reading.passed_over(has_rows);
         let (now, later, trees, remembered) = (&now, &later, &trees[..], &remembered[..]);
         let past = Past::new(Evidence { now, later, trees, remembered, own_app: APP_LABEL });
         for (place, tagged) in chosen.into_iter().enumerate() {

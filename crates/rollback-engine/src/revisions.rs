@@ -121,6 +121,11 @@ impl<'f> Revision<'f> {
         Ok(Self { files, paths, packages, passed_over, release, settings: names })
     }
 
+    /// The folders that do not count.
+    pub fn passed_over(&self) -> &[PassedOver] {
+        &self.passed_over
+    }
+
     /// The folders that do not count and have other migrations than in another commit.
     pub fn passed_over_since(&self, base: &Revision<'_>) -> Vec<&PassedOver> {
         self.passed_over.iter().filter(|folder| !base.passed_over.contains(folder)).collect()

@@ -6,7 +6,7 @@ use rollback_check::release::File;
 use rollback_check::suppress::{Idle, Suppressions};
 use rollback_check::{Checked, Config, ConfigError, Finding, Level, Place, Range, Release, Rule, check};
 use rollback_core::MigrationId;
-use rollback_engine::revisions::{self, Extent, PassedOver, Revision};
+use rollback_engine::revisions::{self, Extent, Revision};
 
 use super::range::{self, End, Ends, Nothing};
 use super::{Context, count};
@@ -25,8 +25,8 @@ pub(crate) fn run(context: &mut Context<'_>, arguments: &CheckArguments) -> Resu
     config.override_by(&arguments.select, &arguments.ignore).map_err(|error| no_rule(&error))?;
     let mut base = range::open(&ends.base, &config)?;
     let mut head = range::open(&ends.head, &config)?;
-    for PassedOver { folder, instead, app, .. } in head.passed_over_since(&base) {
-        context.say(Importance::Warning, &passed_over(&ends.folder, folder, instead, app));
+    for passed_over in head.passed_over_since(&base) {
+        context.say(Importance::Warning, &range::passed_over(&ends.folder, passed_over, "has changed and "));
     }
     let extent = if arguments.all { Extent::All } else { Extent::Changed };
     revisions::read_range(&mut base, &mut head, extent).map_err(|error| range::unread(&error))?;
@@ -43,14 +43,6 @@ pub(crate) fn run(context: &mut Context<'_>, arguments: &CheckArguments) -> Resu
     let is_failure = show(context, arguments, &compared, checked)?;
     range::leave(context, base, head);
     Ok(if is_failure { ExitCode::Refused } else { ExitCode::Done } as i32)
-}
-
-/// Several projects in one repository, or copies of an app.
-fn passed_over(root: &str, folder: &str, instead: &str, app: &str) -> String {
-    safe(format!(
-        "Warning: {root}{folder} has changed and is not looked at, since {root}{instead} has the same app label, {app}. \
-         Exclude one of them, or give each project a pyproject.toml with [tool.django-rollback]."
-    ))
 }
 
 /// What was compared.

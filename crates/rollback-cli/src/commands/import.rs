@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rollback_core::MigrationId;
 use rollback_engine::import::{self, Import, ImportRequest, ImportedRelease};
 
-use super::{Context, count};
+use super::{Context, count, range};
 use crate::args::ImportArguments;
 use crate::console::{Level, safe};
 use crate::error::CliError;
@@ -24,6 +24,10 @@ pub(crate) fn run(context: &mut Context<'_>, arguments: &ImportArguments) -> Res
     };
     if context.is_json() {
         context.out_json(&document::import(&import, arguments.dry_run))?;
+    }
+    let folder = context.folder_of_paths(repository.as_ref());
+    for passed_over in &import.passed_over {
+        context.say(Level::Warning, &range::passed_over(&folder, passed_over, ""));
     }
     report(context, &import, if arguments.dry_run { "Would import" } else { "Imported" });
     if keys.is_empty() && !import.releases.is_empty() {

@@ -8,10 +8,11 @@ use rollback_check::Config;
 use rollback_core::CommitId;
 use rollback_engine::below::{self, Below};
 use rollback_engine::ports::{Files, Repository, RepositoryError};
-use rollback_engine::revisions::{self, Revision, RevisionError};
+use rollback_engine::revisions::{self, PassedOver, Revision, RevisionError};
 
 use super::Context;
 use crate::DoorKind;
+use crate::console::safe;
 use crate::error::CliError;
 
 /// One end of a range.
@@ -115,6 +116,15 @@ pub(super) fn leave(context: &Context<'_>, base: Revision<'_>, head: Revision<'_
     if context.door.kind() == DoorKind::Native {
         mem::forget((base, head));
     }
+}
+
+/// Several projects in one repository, or copies of an app: what is said of the one that does not count.
+pub(super) fn passed_over(root: &str, passed_over: &PassedOver, what: &str) -> String {
+    let PassedOver { folder, instead, app, .. } = passed_over;
+    safe(format!(
+        "Warning: {root}{folder} {what}is not looked at, since {root}{instead} has the same app label, {app}. \
+         Exclude one of them, or give each project a pyproject.toml with [tool.django-rollback]."
+    ))
 }
 
 pub(super) fn unread(error: &RevisionError) -> CliError {

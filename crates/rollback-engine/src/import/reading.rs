@@ -11,7 +11,7 @@ use super::ImportError;
 use crate::capsules::{NewCapsule, NewRecording};
 use crate::error::EngineError;
 use crate::ports::Repository;
-use crate::revisions::{self, Revision};
+use crate::revisions::{self, PassedOver, Revision};
 
 /// Reads commit after commit.
 pub(super) struct Reading<'r> {
@@ -23,6 +23,8 @@ pub(super) struct Reading<'r> {
     /// What was read last: the same contents in the next commit are not read again.
     last: Release,
     capsules: BTreeMap<MigrationId, NewCapsule>,
+    /// Of several folders for one app label those that do not count, by their names.
+    passed_over: BTreeMap<String, PassedOver>,
 }
 
 impl<'r> Reading<'r> {
@@ -34,13 +36,16 @@ impl<'r> Reading<'r> {
         let no_commit = || ImportError::NoCommit { path: repository.root().display().to_string() };
         let head = repository.head()?.ok_or_else(no_commit)?;
         let config = revisions::config(repository.files(&head)?.as_ref(), "").map_err(ImportError::from)?;
-        Ok(Self { repository, head, config, kept, last: Release::default(), capsules: BTreeMap::new() })
+        let (last, capsules, passed_over) = (Release::default(), BTreeMap::new(), BTreeMap::new());
+        Ok(Self { repository, head, config, kept, last, capsules, passed_over })
     }
 
     /// Reads a commit.
     pub(super) fn read(&mut self, commit: &CommitId) -> Result<Tree, EngineError> {
         let files = self.repository.files(commit)?;
         let mut revision = Revision::open(files.as_ref(), &self.config).map_err(ImportError::from)?;
+        let passed_over = revision.passed_over().iter();
+        self.passed_over.extend(passed_over.map(|folder| (folder.folder.clone(), folder.clone())));
         revision.share(&self.last);
         revision.read(&|_| true).map_err(ImportError::from)?;
         self.take_capsules(&revision);
@@ -51,6 +56,11 @@ impl<'r> Reading<'r> {
     /// What is checked out.
     pub(super) fn head(&self) -> &CommitId {
         &self.head
+    }
+
+    /// The folders of these apps that do not count.
+    pub(super) fn passed_over(&self, is_wanted: impl Fn(&str) -> bool) -> Vec<PassedOver> {
+        self.passed_over.values().filter(|folder| is_wanted(&folder.app)).cloned().collect()
     }
 
     /// What there is to keep of the migrations that were read.
