@@ -265,3 +265,73 @@ CMS_NEW = cms(
     ),
     ("djangocms_text", "djangocms_versioning"),
 )
+
+MORE_SETTINGS = """\
+ROOT_URLCONF = "urls"
+WAGTAIL_SITE_NAME = "test"
+WAGTAILADMIN_BASE_URL = "http://localhost"
+HAYSTACK_CONNECTIONS = {"default": {"ENGINE": "haystack.backends.simple_backend.SimpleEngine"}}
+HELPDESK_TEAMS_MODE_ENABLED = False
+DJSTRIPE_FOREIGN_KEY_TO_FIELD = "id"
+PLANS_TAXATION_POLICY = "plans.taxation.eu.EUTaxationPolicy"
+PLANS_CURRENCY = "EUR"
+PLANS_INVOICE_ISSUER = {}
+"""
+FORUM = ("", "_conversation", "_feeds", "_moderation", "_search", "_tracking", "_member", "_permission")
+# Read and loaded only, never migrated: packages with odd migrations.
+MORE = Site(
+    Environment(
+        "more",
+        (
+            "wagtail==7.4.4",
+            "wagtail-localize==1.14.5",
+            "wagtailmedia==0.19.1",
+            "wagtailmenus==4.2.0",
+            "dj-stripe==2.11.0",
+            "django-activity-stream==2.0.0",
+            "django-auditlog==3.4.1",
+            "django-cities-light==3.11",
+            "django-constance==4.4.0",
+            "django-helpdesk==2.6.1",
+            "django-machina==1.3.1",
+            "django-photologue==3.20",
+            "django-plans==2.8.2",
+            "django-push-notifications==3.3.0",
+            "django-q2==1.11.1",
+            "django-silk==5.6.0",
+            "django-sitetree==1.18.1",
+            "djangorestframework-api-key==3.1.0",
+            "social-auth-app-django==8.0.0",
+            DJANGO_5,
+        ),
+    ),
+    (
+        *(app for app in WAGTAIL_NEW.apps if app not in ("home", *CONTRIB)),
+        "wagtail_localize",
+        "wagtailmedia",
+        "wagtailmenus",
+        "djstripe",
+        "actstream",
+        "auditlog",
+        "cities_light",
+        "constance",
+        "helpdesk",
+        "machina",
+        *(f"machina.apps.forum{part}" for part in FORUM),
+        "machina.apps.forum_conversation.forum_attachments",
+        "machina.apps.forum_conversation.forum_polls",
+        "haystack",
+        "mptt",
+        "photologue",
+        "sortedm2m",
+        "plans",
+        "push_notifications",
+        "django_q",
+        "silk",
+        "sitetree",
+        "rest_framework_api_key",
+        "social_django",
+        *CONTRIB,
+    ),
+    MORE_SETTINGS,
+)

@@ -17,6 +17,7 @@ SITES = {
     "addons-new": sites.ADDONS_NEW,
     "cms-old": sites.CMS_OLD,
     "cms-new": sites.CMS_NEW,
+    "more": sites.MORE,
 }
 UNKNOWN_AT_MOST = 0.01
 
