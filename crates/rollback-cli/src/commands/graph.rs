@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use rollback_check::Release;
 use rollback_check::release::in_order;
 use rollback_core::MigrationId;
 use rollback_core::graph::Graph;
@@ -32,6 +33,7 @@ pub(crate) fn run(context: &mut Context<'_>, arguments: &GraphArguments) -> Resu
     revision.read(&|_| true).map_err(|error| range::unread(&error))?;
     let release = revision.release();
     let older = older.as_ref().map(|end| range::open(end, &config)).transpose()?;
+    refuse_unknown(&arguments.app, release, &end.label)?;
     let is_wanted = |id: &MigrationId| {
         let is_app = arguments.app.is_empty() || arguments.app.contains(&id.app);
         is_app && older.as_ref().is_none_or(|older| !older.release().files.contains_key(id))
@@ -53,6 +55,20 @@ pub(crate) fn run(context: &mut Context<'_>, arguments: &GraphArguments) -> Resu
     };
     context.out(&text)?;
     Ok(ExitCode::Done)
+}
+
+fn refuse_unknown(apps: &[String], release: &Release, end: &str) -> Result<(), CliError> {
+    let known = release.apps();
+    match apps.iter().find(|app| !known.contains(app.as_str())) {
+        Some(app) => {
+            let known: Vec<&str> = known.into_iter().collect();
+            Err(CliError::usage(
+                format!("no app in {end} has the label `{app}` and migrations"),
+                format!("these have: {}", known.join(", ")),
+            ))
+        }
+        None => Ok(()),
+    }
 }
 
 /// What is drawn: the wanted migrations, and those that they stand on.
