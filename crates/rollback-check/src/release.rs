@@ -32,7 +32,7 @@ pub struct File {
 /// A migration file that was read.
 #[derive(Clone, Debug)]
 pub struct Read {
-    /// Its text.
+    /// Its text, where it is kept.
     pub text: String,
     /// What it says, or why it says nothing.
     pub source: Result<MigrationSource, SyntaxError>,

@@ -79,6 +79,8 @@ pub struct Revision<'f> {
     release: Release,
     /// The settings that the project sets; none where not all of them are known.
     settings: Option<BTreeSet<String>>,
+    /// Whether texts are kept beside what they say.
+    keeps_texts: bool,
 }
 
 impl<'f> Revision<'f> {
@@ -118,12 +120,17 @@ impl<'f> Revision<'f> {
             passed_over.push(PassedOver { folder, instead, app, files: migrations });
         }
         reader.end()?;
-        Ok(Self { files, paths, packages, passed_over, release, settings: names })
+        Ok(Self { files, paths, packages, passed_over, release, settings: names, keeps_texts: true })
     }
 
     /// The folders that do not count.
     pub fn passed_over(&self) -> &[PassedOver] {
         &self.passed_over
+    }
+
+    /// The same, for whoever wants to know what migrations say, and not how: [`Read::text`] stays empty.
+    pub fn without_texts(self) -> Self {
+        Self { keeps_texts: false, ..self }
     }
 
     /// The folders that do not count and have other migrations than in another commit.
@@ -185,7 +192,8 @@ impl<'f> Revision<'f> {
             .filter(|work| wanted(&work.id) && !self.release.read.contains_key(&work.id))
             .collect();
         sort_for_reading(self.files, &mut work);
-        let source = Source { files: self.files, paths: &self.paths, settings: self.settings.as_ref() };
+        let Self { files, paths, settings, keeps_texts, .. } = self;
+        let source = Source { files: *files, paths, settings: settings.as_ref(), keeps_texts: *keeps_texts };
         let read = read_all(source, &work)?;
         self.release.read.extend(read);
         Ok(())
@@ -364,6 +372,7 @@ struct Source<'s> {
     files: &'s dyn Files,
     paths: &'s Paths<'s>,
     settings: Option<&'s BTreeSet<String>>,
+    keeps_texts: bool,
 }
 
 fn read_all(source: Source<'_>, work: &[Work]) -> Result<BTreeMap<MigrationId, Arc<Read>>, RevisionError> {
@@ -392,6 +401,7 @@ fn read_some(source: Source<'_>, work: &[Work], next: &AtomicUsize) -> Result<Pa
     let reader = Reader::new(source.files)?;
     let read = |index: usize| reader.text(index);
     let tree = Tree::new(source.paths, &read).with_settings(source.settings);
+    let keeps_texts = source.keeps_texts;
     let mut done = Vec::new();
     let batches = iter::from_fn(|| work.chunks(BATCH).nth(next.fetch_add(1, Ordering::Relaxed)));
     for work in batches.flatten() {
@@ -401,6 +411,7 @@ fn read_some(source: Source<'_>, work: &[Work], next: &AtomicUsize) -> Result<Pa
             let reason = "belongs to an app whose label the text does not tell".to_owned();
             source.unknown.push(Unknown { what: What::Migration, reason, span: 0..0 });
         }
+        let text = if keeps_texts { text } else { String::new() };
         done.push((work.id.clone(), Arc::new(Read { text, source })));
     }
     reader.end()?;

@@ -42,6 +42,16 @@ impl MigrationSource {
                 .any(|operation| operation.reversible.is_none() || operation.elidable.is_none())
     }
 
+    /// Gives back the room that its lists have and do not need: a repository has thousands of these.
+    pub(crate) fn shrink_to_fit(&mut self) {
+        for references in [&mut self.dependencies, &mut self.run_before, &mut self.replaces] {
+            references.shrink_to_fit();
+        }
+        self.operations.iter_mut().for_each(Operation::shrink_to_fit);
+        self.operations.shrink_to_fit();
+        self.imports.shrink_to_fit();
+    }
+
     /// Every operation, those inside of others too.
     pub fn all_operations(&self) -> Vec<&Operation> {
         let mut all = Vec::new();
@@ -160,6 +170,19 @@ impl Operation {
         match &self.action {
             Action::Separate { database, .. } => database,
             _ => &[],
+        }
+    }
+
+    fn shrink_to_fit(&mut self) {
+        match &mut self.action {
+            Action::CreateModel { fields, .. } => fields.shrink_to_fit(),
+            Action::Separate { database, state } => {
+                for operations in [database, state] {
+                    operations.iter_mut().for_each(Self::shrink_to_fit);
+                    operations.shrink_to_fit();
+                }
+            }
+            _ => {}
         }
     }
 

@@ -55,6 +55,7 @@ pub fn read(module: &str, text: &str, others: &dyn Modules) -> Result<MigrationS
         reader.note(What::Migration, trick, origin.start..origin.end);
     }
     source.unknown = reader.unknown;
+    source.shrink_to_fit();
     Ok(source)
 }
 

@@ -20,8 +20,8 @@ pub(crate) fn run(context: &mut Context<'_>, arguments: &PlanArguments) -> Resul
 /// The plan from one commit back to another, from git alone.
 pub(crate) fn between_commits(context: &mut Context<'_>, range: &str) -> Result<ExitCode, CliError> {
     let ends = context.ends(Some(range))?;
-    let mut base = range::open(&ends.base, &ends.config)?;
-    let mut head = range::open(&ends.head, &ends.config)?;
+    let mut base = range::open(&ends.base, &ends.config)?.without_texts();
+    let mut head = range::open(&ends.head, &ends.config)?.without_texts();
     revisions::read_range(&mut base, &mut head, Extent::All).map_err(|error| range::unread(&error))?;
     base.share(head.release());
     base.read(&|_| true).map_err(|error| range::unread(&error))?;
