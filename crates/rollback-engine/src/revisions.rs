@@ -86,13 +86,29 @@ pub struct Revision<'f> {
 impl<'f> Revision<'f> {
     /// Looks where the migrations are. Their texts are not read yet.
     pub fn open(files: &'f dyn Files, config: &Config) -> Result<Self, RevisionError> {
+        let [opened] = Self::look_at([files], config);
+        opened
+    }
+
+    /// The same for two commits, at the same time.
+    pub fn open_both(
+        base: &'f dyn Files,
+        head: &'f dyn Files,
+        config: &Config,
+    ) -> Result<[Self; 2], RevisionError> {
+        let [base, head] = Self::look_at([base, head], config);
+        Ok([base?, head?])
+    }
+
+    fn look_at<const N: usize>(all: [&'f dyn Files; N], config: &Config) -> [Result<Self, RevisionError>; N] {
         thread::scope(|scope| {
-            let opened =
-                thread::Builder::new().stack_size(STACK).spawn_scoped(scope, || Self::look(files, config));
-            opened.map_or_else(
-                |_| Self::look(files, config),
-                |thread| thread.join().expect("a reader does not panic"),
-            )
+            let begun = all.map(|files| {
+                let look = move || Self::look(files, config);
+                (files, thread::Builder::new().stack_size(STACK).spawn_scoped(scope, look))
+            });
+            let join =
+                |thread: thread::ScopedJoinHandle<'_, _>| thread.join().expect("a reader does not panic");
+            begun.map(|(files, thread)| thread.map_or_else(|_| Self::look(files, config), join))
         })
     }
 

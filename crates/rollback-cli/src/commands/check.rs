@@ -23,8 +23,7 @@ pub(crate) fn run(context: &mut Context<'_>, arguments: &CheckArguments) -> Resu
     let ends = if arguments.all { all(context)? } else { context.ends(arguments.range.as_deref())? };
     let mut config = ends.config.clone();
     config.override_by(&arguments.select, &arguments.ignore).map_err(|error| no_rule(&error))?;
-    let mut base = range::open(&ends.base, &config)?;
-    let mut head = range::open(&ends.head, &config)?;
+    let [mut base, mut head] = range::open_both(&ends, &config)?;
     for passed_over in head.passed_over_since(&base) {
         context.say(Importance::Warning, &range::passed_over(&ends.folder, passed_over, "has changed and "));
     }

@@ -1,7 +1,7 @@
 //! `plan`: what going back would do. The text is also what `rollback` shows before it begins.
 
 use rollback_core::plan::{Plan, Step, Way};
-use rollback_engine::revisions::{self, Extent};
+use rollback_engine::revisions::{self, Extent, Revision};
 use rollback_engine::rollback::{self, Loss, Prepared, Wishes};
 
 use super::{Context, count, label, range};
@@ -20,8 +20,7 @@ pub(crate) fn run(context: &mut Context<'_>, arguments: &PlanArguments) -> Resul
 /// The plan from one commit back to another, from git alone.
 pub(crate) fn between_commits(context: &mut Context<'_>, range: &str) -> Result<ExitCode, CliError> {
     let ends = context.ends(Some(range))?;
-    let mut base = range::open(&ends.base, &ends.config)?.without_texts();
-    let mut head = range::open(&ends.head, &ends.config)?.without_texts();
+    let [mut base, mut head] = range::open_both(&ends, &ends.config)?.map(Revision::without_texts);
     revisions::read_range(&mut base, &mut head, Extent::All).map_err(|error| range::unread(&error))?;
     base.share(head.release());
     base.read(&|_| true).map_err(|error| range::unread(&error))?;

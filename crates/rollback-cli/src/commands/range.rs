@@ -111,6 +111,12 @@ pub(super) fn open<'e>(end: &'e End, config: &Config) -> Result<Revision<'e>, Cl
     Revision::open(end.files.as_ref(), config).map_err(|error| unread(&error))
 }
 
+/// Opens those of both ends, the older one first.
+pub(super) fn open_both<'e>(ends: &'e Ends, config: &Config) -> Result<[Revision<'e>; 2], CliError> {
+    Revision::open_both(ends.base.files.as_ref(), ends.head.files.as_ref(), config)
+        .map_err(|error| unread(&error))
+}
+
 /// Leaves what was read to the operating system, which takes it back at once, where the process ends with the command.
 pub(super) fn leave(context: &Context<'_>, base: Revision<'_>, head: Revision<'_>) {
     if context.door.kind() == DoorKind::Native {
