@@ -54,10 +54,11 @@ pub fn check(range: &Range<'_>) -> Checked {
     let (graph, outside) = range.head.graph(&facts, &split);
     let new: BTreeSet<MigrationId> =
         range.head.files.keys().filter(|id| !range.base.files.contains_key(id)).cloned().collect();
-    let mut checker = Checker { range, graph, new, found: Vec::new() };
+    let order = in_order(&graph, &facts);
+    let mut checker = Checker { range, graph: &graph, order: &order, new, found: Vec::new() };
     let undo = checker.undone(&facts);
     checker.readable();
-    checker.operations(&undo, &facts);
+    checker.operations(&undo);
     checker.history(&facts);
     checker.graph(&facts, &outside);
     let mut findings = checker.found;
@@ -82,7 +83,9 @@ fn split(range: &Range<'_>, facts: &[MigrationFacts]) -> BTreeSet<MigrationId> {
 
 struct Checker<'r> {
     range: &'r Range<'r>,
-    graph: Graph,
+    graph: &'r Graph,
+    /// All migrations, parents first.
+    order: &'r [&'r MigrationId],
     /// What the newer commit brings.
     new: BTreeSet<MigrationId>,
     found: Vec<Finding>,
@@ -93,12 +96,8 @@ impl<'r> Checker<'r> {
     fn undone(&self, facts: &[MigrationFacts]) -> Vec<MigrationId> {
         let only_records: BTreeSet<&MigrationId> =
             facts.iter().filter(|fact| self.only_records(fact)).map(|fact| &fact.id).collect();
-        let mut undone: Vec<MigrationId> = in_order(&self.graph, facts)
-            .into_iter()
-            .filter(|id| self.new.contains(id) && !only_records.contains(id))
-            .collect();
-        undone.reverse();
-        undone
+        let is_undone = |id: &&&MigrationId| self.new.contains(**id) && !only_records.contains(**id);
+        self.order.iter().rev().filter(is_undone).map(|id| MigrationId::clone(id)).collect()
     }
 
     /// Whether a squash stands for migrations that the older commit has: then nothing is run for it.

@@ -1,6 +1,6 @@
 //! The migrations of one commit, as far as they were read.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use rollback_core::graph::Graph;
@@ -115,12 +115,12 @@ impl Release {
 }
 
 /// The migrations of a graph that somebody has, parents first; those that only a circle leads to at the end.
-pub fn in_order(graph: &Graph, facts: &[MigrationFacts]) -> Vec<MigrationId> {
-    let mut order: Vec<MigrationId> =
-        graph.full_plan().into_iter().filter(|id| graph.contains(id)).cloned().collect();
-    let known: BTreeSet<MigrationId> = order.iter().cloned().collect();
-    let behind = facts.iter().map(|fact| &fact.id).filter(|id| graph.contains(id) && !known.contains(*id));
-    order.extend(behind.cloned());
+pub fn in_order<'g>(graph: &'g Graph, facts: &'g [MigrationFacts]) -> Vec<&'g MigrationId> {
+    let mut order = graph.full_plan();
+    order.retain(|id| graph.contains(id));
+    let known: HashSet<&MigrationId> = order.iter().copied().collect();
+    let behind = facts.iter().map(|fact| &fact.id).filter(|id| graph.contains(id) && !known.contains(id));
+    order.extend(behind);
     order
 }
 

@@ -1,13 +1,13 @@
 //! What each new operation means for a way back, and for the older code that still runs beside it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
-use rollback_core::{MigrationFacts, MigrationId};
+use rollback_core::MigrationId;
 use rollback_source::facts::{Action, MigrationSource, Operation, Reverse};
 
 use super::{Checker, Vendor};
 use crate::finding::Finding;
-use crate::release::{described, in_order, is_irreversible, is_undone_by_nothing};
+use crate::release::{described, is_irreversible, is_undone_by_nothing};
 use crate::rules::{self, Level, Rule};
 use crate::state::{Known, Model, Models};
 
@@ -38,13 +38,12 @@ impl Step<'_> {
 
 impl Checker<'_> {
     /// Walks all operations in the order in which Django applies them, and looks at the new ones.
-    pub(super) fn operations(&mut self, undo: &[MigrationId], facts: &[MigrationFacts]) {
-        let undo: BTreeSet<&MigrationId> = undo.iter().collect();
+    pub(super) fn operations(&mut self, undo: &[MigrationId]) {
+        let undo: HashSet<&MigrationId> = undo.iter().collect();
         let folders = self.folders();
         let mut models = Models::default();
-        let order = in_order(&self.graph, facts);
         let head = self.range.head;
-        for id in &order {
+        for id in self.order {
             let Some(source) = head.source(id) else { continue };
             let is_new = undo.contains(id);
             if is_new {

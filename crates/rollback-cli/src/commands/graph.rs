@@ -72,10 +72,10 @@ fn refuse_unknown(apps: &[String], release: &Release, end: &str) -> Result<(), C
 }
 
 /// What is drawn: the wanted migrations, and those that they stand on.
-fn drawn(graph: &Graph, order: &[MigrationId], is_wanted: &dyn Fn(&MigrationId) -> bool) -> drawing::Drawn {
+fn drawn(graph: &Graph, order: &[&MigrationId], is_wanted: &dyn Fn(&MigrationId) -> bool) -> drawing::Drawn {
     let mut drawn = drawing::Drawn::default();
-    let wanted: BTreeSet<&MigrationId> = order.iter().filter(|id| is_wanted(id)).collect();
-    for id in order.iter().filter(|id| wanted.contains(id)) {
+    let wanted: BTreeSet<&MigrationId> = order.iter().copied().filter(|id| is_wanted(id)).collect();
+    for id in order.iter().copied().filter(|id| wanted.contains(id)) {
         for parent in graph.parents(id) {
             if !wanted.contains(parent) && !drawn.outside.contains(parent) {
                 drawn.outside.push(parent.clone());
