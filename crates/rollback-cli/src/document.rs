@@ -83,7 +83,7 @@ pub(crate) fn plan_between(base: &str, head: &str, plan: &Plan) -> Value {
 
 fn segment(segment: &Segment<'_>) -> Value {
     let steps: Vec<&MigrationId> = segment.steps.iter().map(|step| &step.migration).collect();
-    json!({ "steps": steps, "in_transaction": !segment.is_apart })
+    json!({ "steps": steps, "in_transaction": !segment.is_outside_transaction })
 }
 
 fn loss(loss: &Loss) -> Value {

@@ -109,10 +109,11 @@ impl MigrationFacts {
     /// The operation for whose sake undoing the migration cannot share a transaction: with `atomic = False`, the first
     /// that does more than make and drop indexes. (Django's own operations can all share one, those of concurrent
     /// indexes too: inside a transaction the plain operation takes their place.)
-    pub fn apart(&self) -> Option<&str> {
-        let is_apart = |custom: &&CustomOperation| !custom.sql.as_deref().is_some_and(sql::only_indexes);
+    pub fn outside_transaction(&self) -> Option<&str> {
+        let blocks_sharing =
+            |custom: &&CustomOperation| !custom.sql.as_deref().is_some_and(sql::only_indexes);
         let custom = self.custom.iter().filter(|_| !self.atomic);
-        custom.rev().find(is_apart).map(|custom| custom.operation.as_str())
+        custom.rev().find(blocks_sharing).map(|custom| custom.operation.as_str())
     }
 
     /// The operation with a statement that the database refuses in the transaction that the migration asks for, and

@@ -27,7 +27,7 @@ pub struct Situation<'a> {
     /// The ways that may be taken, the best first; [`WAYS`] unless the user or the project asks for others.
     pub ways: &'a [Way],
     /// Whether the result will be held against the schema that the release had.
-    pub is_guarded: bool,
+    pub is_verified: bool,
     /// The app label of django-rollback itself: its own tables are never undone.
     pub own_app: &'a str,
 }
@@ -59,7 +59,7 @@ pub struct Plan {
     pub warnings: Vec<Warning>,
     /// The applied migrations that stay and have a file, in the order in which Django builds states from them. What stays of
     /// a squash that is undone in part comes out of the archive where it has none.
-    pub kept: Vec<MigrationId>,
+    pub staying: Vec<MigrationId>,
     /// What `django_migrations` holds afterwards.
     pub result: AppliedSet,
 }
@@ -77,14 +77,20 @@ impl Plan {
 
     /// Whether one transaction can hold all steps.
     pub fn is_atomic(&self) -> bool {
-        self.steps.iter().all(|step| step.apart.is_none())
+        self.steps.iter().all(|step| step.outside_transaction.is_none())
     }
 
     /// The steps cut into segments: as many as can share a transaction, or one that has to stand apart.
     pub fn segments(&self) -> Vec<Segment<'_>> {
         let mut segments = Vec::new();
-        for steps in self.steps.chunk_by(|one, next| one.apart.is_none() && next.apart.is_none()) {
-            segments.push(Segment { steps, is_apart: steps.iter().any(|step| step.apart.is_some()) });
+        for steps in self
+            .steps
+            .chunk_by(|one, next| one.outside_transaction.is_none() && next.outside_transaction.is_none())
+        {
+            segments.push(Segment {
+                steps,
+                is_outside_transaction: steps.iter().any(|step| step.outside_transaction.is_some()),
+            });
         }
         segments
     }
@@ -96,7 +102,7 @@ pub struct Segment<'p> {
     /// The steps, in order.
     pub steps: &'p [Step],
     /// Whether it is one step that runs outside a transaction.
-    pub is_apart: bool,
+    pub is_outside_transaction: bool,
 }
 
 /// One step.
@@ -109,7 +115,7 @@ pub struct Step {
     /// The rows of `django_migrations` that go with it: for a squash, those of all that it replaces too.
     pub rows: Vec<MigrationId>,
     /// The operation for whose sake it cannot share a transaction with other steps; none where it can.
-    pub apart: Option<String>,
+    pub outside_transaction: Option<String>,
     /// Whether code of the project runs when it is undone.
     pub runs_code: bool,
     /// Where Django would load the migration from: `Disk` or `Capsule`. A step by another way needs it, too, for the
@@ -127,9 +133,9 @@ pub enum Way {
     /// Undo the migration by its recorded SQL.
     Sql,
     /// Only remove its row: the same state stands in the table under other names, as after a squash.
-    Unrecord,
+    Unmark,
     /// Only add its row: the release had it, and the state that it stands for is applied under another name.
-    Record,
+    Mark,
 }
 
 impl Way {
@@ -139,8 +145,8 @@ impl Way {
             Self::Disk => "disk",
             Self::Capsule => "capsule",
             Self::Sql => "sql",
-            Self::Unrecord => "unrecord",
-            Self::Record => "record",
+            Self::Unmark => "unrecord",
+            Self::Mark => "record",
         }
     }
 
@@ -214,8 +220,8 @@ impl<'a> Planner<'a> {
         self.check_rests(&steps, &mut blockers);
         let warnings = self.warnings(&unknown, &steps);
         let has_state = |id: &MigrationId| self.has_file(id) || self.is_rest_in_archive(id);
-        let kept = order.into_iter().filter(|id| self.stays(id, &undo) && has_state(id)).collect();
-        Plan { steps, blockers, warnings, kept, result }
+        let staying = order.into_iter().filter(|id| self.stays(id, &undo) && has_state(id)).collect();
+        Plan { steps, blockers, warnings, staying, result }
     }
 
     /// The nodes of the graph that stand for what is removed, and the migrations that nobody knows.
@@ -284,10 +290,10 @@ impl<'a> Planner<'a> {
 
     fn has_sql(&self, id: &MigrationId) -> bool {
         let is_asked_for = self.situation.ways == [Way::Sql];
-        let is_apart = self.facts.get(id).is_some_and(|facts| facts.apart().is_some());
+        let runs_outside = self.facts.get(id).is_some_and(|facts| facts.outside_transaction().is_some());
         let means = self.situation.means.get(id);
-        (self.situation.is_guarded || is_asked_for)
-            && !is_apart
+        (self.situation.is_verified || is_asked_for)
+            && !runs_outside
             && means.is_some_and(|means| means.sql.is_ok() && means.distrust.is_none())
     }
 
@@ -403,13 +409,14 @@ impl<'a> Planner<'a> {
     }
 
     fn check_closed(&self, order: &[MigrationId], undo: &BTreeSet<MigrationId>, blockers: &mut Vec<Blocker>) {
-        for kept in order.iter().filter(|id| self.stays(id, undo)) {
+        for staying in order.iter().filter(|id| self.stays(id, undo)) {
             let undone = self
                 .graph
-                .parents(kept)
+                .parents(staying)
                 .filter(|parent| undo.contains(parent) || self.remove.contains(parent));
             blockers.extend(
-                undone.map(|undone| Blocker::Inconsistent { kept: kept.clone(), undone: undone.clone() }),
+                undone
+                    .map(|undone| Blocker::Inconsistent { staying: staying.clone(), undone: undone.clone() }),
             );
         }
     }
@@ -436,8 +443,8 @@ impl<'a> Planner<'a> {
         let gone: BTreeSet<MigrationId> = steps.iter().flat_map(|step| step.rows.iter().cloned()).collect();
         let surplus = self.now.minus(result).filter(|id| !gone.contains(id));
         let added: Vec<&MigrationId> = result.iter().filter(|id| !self.is_row(id)).collect();
-        steps.extend(surplus.map(|id| record(id, Way::Unrecord)));
-        steps.extend(added.into_iter().map(|id| record(id, Way::Record)));
+        steps.extend(surplus.map(|id| row_step(id, Way::Unmark)));
+        steps.extend(added.into_iter().map(|id| row_step(id, Way::Mark)));
         steps
     }
 
@@ -447,12 +454,13 @@ impl<'a> Planner<'a> {
 
     fn undo(&self, id: &MigrationId) -> Step {
         let rows = self.squashes.rows(id).into_iter().filter(|row| self.now.contains(row)).collect();
-        let apart = self.facts.get(id).and_then(|fact| fact.apart()).map(str::to_owned);
+        let outside_transaction =
+            self.facts.get(id).and_then(|fact| fact.outside_transaction()).map(str::to_owned);
         let runs_code =
             self.facts.get(id).is_some_and(|fact| fact.custom.iter().any(|custom| custom.sql.is_none()));
         let (way, loads) = self.way_of(id);
         let way = way.unwrap_or(Way::Disk);
-        Step { migration: id.clone(), way, rows, apart, runs_code, loads }
+        Step { migration: id.clone(), way, rows, outside_transaction, runs_code, loads }
     }
 
     fn warnings(&self, unknown: &BTreeSet<MigrationId>, steps: &[Step]) -> Vec<Warning> {
@@ -477,7 +485,8 @@ impl<'a> Planner<'a> {
                 operation: custom.operation.clone(),
             }));
         }
-        let not_atomic = steps.iter().filter_map(|step| Some((&step.migration, step.apart.as_ref()?)));
+        let not_atomic =
+            steps.iter().filter_map(|step| Some((&step.migration, step.outside_transaction.as_ref()?)));
         warnings.extend(not_atomic.map(|(migration, operation)| Warning::NotAtomic {
             migration: migration.clone(),
             operation: operation.clone(),
@@ -486,8 +495,15 @@ impl<'a> Planner<'a> {
     }
 }
 
-fn record(id: &MigrationId, way: Way) -> Step {
-    Step { migration: id.clone(), way, rows: vec![id.clone()], apart: None, runs_code: false, loads: None }
+fn row_step(id: &MigrationId, way: Way) -> Step {
+    Step {
+        migration: id.clone(),
+        way,
+        rows: vec![id.clone()],
+        outside_transaction: None,
+        runs_code: false,
+        loads: None,
+    }
 }
 
 /// Whether a squash is applied, and only a part of it goes.
@@ -550,11 +566,11 @@ mod tests {
         /// What is kept of migrations: `a.2:sql+source a.3:source a.4:bad`.
         kept: &'a str,
         ways: &'a [Way],
-        unguarded: bool,
+        unverified: bool,
     }
 
     const FILES: Case<'static> =
-        Case { now: "", target: "", files: "", remembered: "", kept: "", ways: WAYS, unguarded: false };
+        Case { now: "", target: "", files: "", remembered: "", kept: "", ways: WAYS, unverified: false };
 
     fn means(text: &str) -> BTreeMap<MigrationId, Means> {
         let one = |word: &str| {
@@ -581,19 +597,19 @@ mod tests {
             remembered: &migrations(case.remembered),
             means: &means(case.kept),
             ways: case.ways,
-            is_guarded: !case.unguarded,
+            is_verified: !case.unverified,
             own_app: "django_rollback",
         })
     }
 
-    /// Steps (`-` undo, `~` forget a row, `+` add a row), then blockers as `!kind`, then warnings as `?kind`.
+    /// Steps (`-` undo, `~` unmark, `+` mark), then blockers as `!kind`, then warnings as `?kind`.
     fn summary(plan: &Plan) -> String {
         let steps = plan.steps.iter().map(|step| match step.way {
             Way::Disk => format!("-{}", step.migration),
             Way::Sql => format!("s{}", step.migration),
             Way::Capsule => format!("c{}", step.migration),
-            Way::Unrecord => format!("~{}", step.migration),
-            Way::Record => format!("+{}", step.migration),
+            Way::Unmark => format!("~{}", step.migration),
+            Way::Mark => format!("+{}", step.migration),
         });
         let blockers = plan.blockers.iter().map(|blocker| format!("!{}", blocker.kind()));
         let warnings = plan.warnings.iter().map(|warning| format!("?{}", warning.kind()));
@@ -617,7 +633,7 @@ mod tests {
             a.3 < a.2 a.2b";
         let case = Case { now: "a.1 a.2 a.2b a.3", target: "a.1 a.2", files, ..FILES };
         check(&case, "-a.3 -a.2b");
-        assert_eq!(make(&case).kept, ids("a.1 a.2"));
+        assert_eq!(make(&case).staying, ids("a.1 a.2"));
     }
 
     #[test]
@@ -669,7 +685,7 @@ mod tests {
         let case = Case { now: "a.1 a.2 a.3 a.1s", target: "a.1", files, remembered, ..FILES };
         let all = Case { kept: "a.1:source a.2:source a.3:source", ..case };
         check(&all, "ca.3 ca.2 ~a.1s");
-        assert_eq!(make(&all).kept, ids("a.1"));
+        assert_eq!(make(&all).staying, ids("a.1"));
         // What stays made the models that Django needs.
         check(&Case { kept: "a.2:source a.3:source", ..case }, "ca.3 ca.2 ~a.1s !cannot-split");
         check(
@@ -698,7 +714,7 @@ mod tests {
             b.1 < a.1s";
         let case = Case { now: "a.1 a.2 a.1s b.1", target: "a.1", files, ..FILES };
         check(&case, "-b.1 -a.2 ~a.1s");
-        assert_eq!(make(&case).kept, ids("a.1"));
+        assert_eq!(make(&case).staying, ids("a.1"));
     }
 
     #[test]
@@ -769,7 +785,7 @@ mod tests {
         };
         check(&case, "-a.1");
         assert_eq!(make(&case).result, ids("django_rollback.1 django_rollback.2").into_iter().collect());
-        assert_eq!(make(&case).kept, ids("django_rollback.1 django_rollback.2"));
+        assert_eq!(make(&case).staying, ids("django_rollback.1 django_rollback.2"));
     }
 
     #[test]
@@ -782,7 +798,7 @@ mod tests {
         check(&cut, "-a.4 -a.3 -a.2 ?not-atomic");
         let plan = make(&cut);
         assert_eq!(
-            plan.segments().iter().map(|segment| segment.is_apart).collect::<Vec<_>>(),
+            plan.segments().iter().map(|segment| segment.is_outside_transaction).collect::<Vec<_>>(),
             [false, true, false]
         );
         assert!(!plan.is_atomic());
@@ -834,7 +850,7 @@ mod tests {
     fn recorded_sql_is_the_choice_only_where_its_result_is_checked() {
         let files = "a.1\na.2 < a.1";
         let kept = "a.2:sql";
-        let case = Case { now: "a.1 a.2", target: "a.1", files, kept, unguarded: true, ..FILES };
+        let case = Case { now: "a.1 a.2", target: "a.1", files, kept, unverified: true, ..FILES };
         check(&case, "-a.2");
         check(&Case { ways: &[Way::Sql], ..case }, "sa.2");
     }
@@ -924,7 +940,7 @@ mod tests {
                     remembered: &[],
                     means: &BTreeMap::new(),
                     ways: WAYS,
-                    is_guarded: true,
+                    is_verified: true,
                     own_app: "none",
                 };
                 let plan = plan(&situation);
@@ -939,8 +955,8 @@ mod tests {
                     });
                     prop_assert!(orphan.is_none(), "{} goes before {:?}", step.migration, orphan);
                 }
-                prop_assert!(plan.kept.iter().all(|kept| applied.contains(kept)));
-                prop_assert_eq!(plan.kept.len(), applied.len());
+                prop_assert!(plan.staying.iter().all(|id| applied.contains(id)));
+                prop_assert_eq!(plan.staying.len(), applied.len());
             }
         }
     }

@@ -49,7 +49,7 @@ pub enum Blocker {
     /// Something that stays depends on something to undo.
     Inconsistent {
         /// What stays.
-        kept: MigrationId,
+        staying: MigrationId,
         /// What it depends on.
         undone: MigrationId,
     },
@@ -212,9 +212,9 @@ impl Blocker {
                  release that has the file goes back by that alone. After a change of SECRET_KEY put the old one into \
                  SECRET_KEY_FALLBACKS"
                 .to_owned(),
-            Self::Inconsistent { kept, undone } => format!(
-                "the release had {kept} without {undone}, so a file was edited after it was applied: compare the \
-                 dependencies of {kept} with those at the release"
+            Self::Inconsistent { staying, undone } => format!(
+                "the release had {staying} without {undone}, so a file was edited after it was applied: compare the \
+                 dependencies of {staying} with those at the release"
             ),
             Self::CannotSplit { squash, .. } => format!(
                 "run this from the image or checkout of a release that still has the files that {squash} replaces"
@@ -271,8 +271,8 @@ impl fmt::Display for Blocker {
             Self::Untrusted { migration, reason, .. } => {
                 write!(f, "what the database keeps of {migration} is not to be trusted: {reason}")
             }
-            Self::Inconsistent { kept, undone } => {
-                write!(f, "{undone} must be undone, and {kept}, which stays, depends on it")
+            Self::Inconsistent { staying, undone } => {
+                write!(f, "{undone} must be undone, and {staying}, which stays, depends on it")
             }
             Self::CannotSplit { squash, migration } => write!(
                 f,

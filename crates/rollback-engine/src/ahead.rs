@@ -100,7 +100,7 @@ impl Comparison {
             remembered: &self.remembered,
             means: &BTreeMap::new(),
             ways: WAYS,
-            is_guarded: false,
+            is_verified: false,
             own_app: APP_LABEL,
         });
         plan.steps.into_iter().filter(|step| step.way.undoes()).map(|step| step.migration).collect()

@@ -284,7 +284,7 @@ pub fn plan(base: &Release, head: &Release) -> Plan {
         remembered: &remembered,
         means: &BTreeMap::new(),
         ways: &[Way::Disk],
-        is_guarded: false,
+        is_verified: false,
         own_app: APP_LABEL,
     })
 }

@@ -77,7 +77,7 @@ type Keys = Vec<(String, String)>;
 /// The migrations to undo, and those that stay.
 fn keys(plan: &Plan) -> (Keys, Keys) {
     let steps = plan.steps.iter().filter(|step| step.way.undoes()).map(|step| key(&step.migration));
-    (steps.collect(), plan.kept.iter().map(key).collect())
+    (steps.collect(), plan.staying.iter().map(key).collect())
 }
 
 fn read<T: DeserializeOwned>(document: &str) -> Result<T, RunnerError> {

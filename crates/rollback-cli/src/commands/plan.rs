@@ -79,7 +79,8 @@ fn print_steps(context: &mut Context<'_>, plan: &Plan) -> Result<(), CliError> {
     let segments = plan.segments();
     for (number, segment) in (1..).zip(&segments) {
         if segments.len() > 1 {
-            let how = if segment.is_apart { "outside a transaction" } else { "in one transaction" };
+            let how =
+                if segment.is_outside_transaction { "outside a transaction" } else { "in one transaction" };
             context.out(&format!("Segment {number} of {}, {how}:\n", segments.len()))?;
         }
         for step in segment.steps {
@@ -165,7 +166,7 @@ pub(crate) fn describe(step: &Step) -> String {
         Way::Disk => format!("Unapply {migration}"),
         Way::Capsule => format!("Unapply {migration}, by its archived source"),
         Way::Sql => format!("Unapply {migration}, by its recorded SQL"),
-        Way::Unrecord => format!("Remove the record of {migration}, whose state stays under another name"),
-        Way::Record => format!("Add the record of {migration}, whose state is applied under another name"),
+        Way::Unmark => format!("Remove the record of {migration}, whose state stays under another name"),
+        Way::Mark => format!("Add the record of {migration}, whose state is applied under another name"),
     }
 }

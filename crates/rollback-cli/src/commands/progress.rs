@@ -71,8 +71,8 @@ impl Observer for Progress<'_> {
         let migration = safe(&step.migration);
         let what = match step.way {
             Way::Disk | Way::Capsule | Way::Sql => format!("Unapplying {migration}"),
-            Way::Unrecord => format!("Removing the record of {migration}"),
-            Way::Record => format!("Adding the record of {migration}"),
+            Way::Unmark => format!("Removing the record of {migration}"),
+            Way::Mark => format!("Adding the record of {migration}"),
         };
         let mut fields = step_fields(step);
         fields["seconds"] = json!(took.as_secs_f64());

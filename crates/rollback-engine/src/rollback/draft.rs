@@ -101,7 +101,7 @@ impl<'d> Draft<'d> {
             remembered,
             means: &self.means,
             ways: self.ways,
-            is_guarded: self.wishes.verify && has_schema,
+            is_verified: self.wishes.verify && has_schema,
             own_app: APP_LABEL,
         })
     }
@@ -144,7 +144,7 @@ impl<'d> Draft<'d> {
             self.project.iter().flat_map(|project| &project.migrations).map(|facts| &facts.id).collect();
         let undone = plan.steps.iter().filter(|step| step.loads == Some(Way::Capsule));
         let undone = undone.map(|step| &step.migration);
-        let rest = plan.kept.iter().filter(|id| !files.contains(id));
+        let rest = plan.staying.iter().filter(|id| !files.contains(id));
         let needed: Vec<&MigrationId> = undone.chain(rest.filter(|_| !files.is_empty())).collect();
         for migration in needed {
             if self.loaded.contains(migration) {

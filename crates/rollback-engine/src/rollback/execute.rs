@@ -293,8 +293,8 @@ impl Execution<'_> {
         match step.way {
             Way::Disk | Way::Capsule => self.runner.undo(step)?,
             Way::Sql => self.run_recorded(step).map_err(as_runner_failure)?,
-            Way::Record => return self.store.record(&step.migration).map_err(as_runner_error),
-            Way::Unrecord => {}
+            Way::Mark => return self.store.record(&step.migration).map_err(as_runner_error),
+            Way::Unmark => {}
         }
         step.rows.iter().try_for_each(|row| self.store.unrecord(row)).map_err(as_runner_error)
     }
@@ -509,7 +509,7 @@ impl Execution<'_> {
         let segments = self.prepared.plan.segments();
         let last = segments.len() - 1;
         for (number, segment) in segments.iter().enumerate() {
-            if segment.is_apart {
+            if segment.is_outside_transaction {
                 self.run_apart(&segment.steps[0], number == 0)?;
                 continue;
             }

@@ -73,7 +73,7 @@ impl Rehearsal<'_> {
 
     fn undo(&mut self, step: &Step, recorded: &mut Recorded) -> Result<(), EngineError> {
         let failed = |reason: String| EngineError::Rehearsal { step: step.migration.to_string(), reason };
-        if step.apart.is_some() && step.way.needs_python() {
+        if step.outside_transaction.is_some() && step.way.needs_python() {
             self.runner.undo(step).map_err(|error| failed(error.message))?;
             self.store.begin(Purpose::Records)?;
             let unrecorded = self.write_records(step);
@@ -88,7 +88,7 @@ impl Rehearsal<'_> {
                 let ran = ran.and_then(|()| recorded.finish(&mut self.store));
                 ran.map_err(|error| failed(error.message))
             }
-            Way::Record | Way::Unrecord => Ok(()),
+            Way::Mark | Way::Unmark => Ok(()),
         };
         let undone = undone.and_then(|()| self.write_records(step));
         self.store.end(undone)
@@ -96,7 +96,7 @@ impl Rehearsal<'_> {
 
     fn write_records(&mut self, step: &Step) -> Result<(), EngineError> {
         match step.way {
-            Way::Record => self.store.record(&step.migration),
+            Way::Mark => self.store.record(&step.migration),
             _ => step.rows.iter().try_for_each(|row| self.store.unrecord(row)),
         }
     }

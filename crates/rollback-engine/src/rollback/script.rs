@@ -99,11 +99,11 @@ fn run_steps(store: &mut Store<'_>, prepared: &Prepared) -> Result<(), DatabaseE
         if step.way == Way::Sql {
             recorded.run(store, &prepared.recordings[&step.migration].statements)?;
         }
-        let rows = if step.way == Way::Record { &[][..] } else { &step.rows[..] };
+        let rows = if step.way == Way::Mark { &[][..] } else { &step.rows[..] };
         for row in rows {
             store.unrecord(row).map_err(database_error)?;
         }
-        if step.way == Way::Record {
+        if step.way == Way::Mark {
             store.record(&step.migration).map_err(database_error)?;
         }
     }
@@ -119,8 +119,8 @@ fn database_error(error: EngineError) -> DatabaseError {
 
 fn what(step: &Step) -> String {
     match step.way {
-        Way::Record => format!("Add the record of {}.", step.migration),
-        Way::Unrecord => format!("Remove the record of {}.", step.migration),
+        Way::Mark => format!("Add the record of {}.", step.migration),
+        Way::Unmark => format!("Remove the record of {}.", step.migration),
         _ => format!("Unapply {}.", step.migration),
     }
 }
