@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use globset::{Glob, GlobMatcher};
 use serde::Deserialize;
 
-use crate::check::Vendor;
 use crate::finding::Finding;
 use crate::rules::{Level, RULES, Rule};
+use crate::vendor::Vendor;
 
 /// What a project wants to know, and where its migrations are.
 #[derive(Clone, Debug, Default)]

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rollback_core::{MigrationFacts, MigrationId};
 use rollback_source::facts::What;
 
-use super::Checker;
+use super::checker::Checker;
 use crate::rules;
 
 impl Checker<'_> {

@@ -6,7 +6,7 @@ use rollback_core::{MigrationFacts, MigrationId};
 use rollback_source::facts::MigrationSource;
 use rollback_source::{is_same_program, is_same_to_databases};
 
-use super::Checker;
+use super::checker::Checker;
 use crate::finding::Place;
 use crate::release::described;
 use crate::rules;

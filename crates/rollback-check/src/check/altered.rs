@@ -1,0 +1,158 @@
+//! What changed fields mean: their columns, types, defaults and relations.
+
+use rollback_source::facts::{DatabaseDefault, Field};
+
+use super::checker::Checker;
+use super::step::Step;
+use crate::columns::{self, Change};
+use crate::rules;
+use crate::state::{Known, column, key};
+use crate::vendor::Vendor;
+
+impl Checker<'_> {
+    pub(super) fn field_altered(&mut self, step: &Step<'_>, model: &str, name: &str, new: &Field) {
+        let Some(known) = step.field(model, name) else { return };
+        let old = known.field;
+        if !step.is_older_table(model) || known.is_new {
+            return;
+        }
+        if old.is_many_to_many() || new.is_many_to_many() {
+            if old.table != new.table && old.is_many_to_many() && new.is_many_to_many() {
+                let table =
+                    |field: &Field| field.table.clone().unwrap_or_else(|| "Django's own name".to_owned());
+                self.renamed(step, &format!("the table of {model}.{name}"), &table(new));
+            }
+            return;
+        }
+        self.column_renamed(step, model, known, name, &column(new, name));
+        self.type_changed(step, model, name, (old, new));
+        self.null_changed(step, &format!("{model}.{name}"), old, new);
+        self.unique_changed(step, model, name, (old, new));
+        self.relation_changed(
+            step,
+            &format!("{model}.{name}"),
+            known,
+            &Known::new(&key(step.app(), model), new, false),
+        );
+    }
+
+    /// A foreign key that leads to another table: what the older code writes has no row there, and what the newer code
+    /// writes has none in the former one.
+    fn relation_changed(&mut self, step: &Step<'_>, field: &str, old: &Known<'_>, new: &Known<'_>) {
+        let table = |known: &Known<'_>| {
+            let (key, model) = step.models.led_to(known)?;
+            let is_certain = known.field.is_foreign_key() && model.has_table && !model.is_adopted;
+            is_certain.then(|| (format!("{}.{}", key.0, key.1), model.table_as(&key.0, &key.1)))
+        };
+        match (old.field.is_foreign_key(), new.field.is_foreign_key()) {
+            (false, true) if new.field.is_constrained == Some(true) => {
+                let message = format!("{field} takes only keys that are there: older code may write others");
+                self.report(&rules::NARROWED, step, message, "let the code keep to it a release before");
+            }
+            (true, false) if old.field.is_constrained == Some(true) => {
+                let message = format!("going back fails once {field} has a key that is not there");
+                self.fails_with(step, message, "change such rows before a rollback");
+            }
+            _ => {}
+        }
+        let (Some((former, before)), Some((latter, after))) = (table(old), table(new)) else { return };
+        if before == after {
+            return;
+        }
+        if new.field.is_constrained == Some(true) {
+            let message =
+                format!("{field} takes keys of {latter} instead of {former}: older code writes others");
+            self.report(&rules::NARROWED, step, message, "add a field of its own for the new relation");
+        }
+        if old.field.is_constrained == Some(true) {
+            let message = format!("going back fails once {field} has a key that {former} does not have");
+            self.fails_with(step, message, "change such rows before a rollback");
+        }
+    }
+
+    fn null_changed(&mut self, step: &Step<'_>, field: &str, old: &Field, new: &Field) {
+        let is_sqlite = self.range.database == Some(Vendor::Sqlite);
+        let loses_default =
+            old.db_default != DatabaseDefault::Missing && new.db_default == DatabaseDefault::Missing;
+        match (old.null, new.null) {
+            (Some(true), Some(false)) => {
+                let message = format!("older code may still write NULL into {field}");
+                self.report(&rules::NOT_NULL, step, message, "let the code write a value a release before");
+            }
+            // Only PostgreSQL's INSERT names the default.
+            (_, Some(false)) if loses_default && !is_sqlite => {
+                let message = format!("older code leaves {field} to its default in the database, which goes");
+                self.report(&rules::NOT_NULL, step, message, "let the code write a value a release before");
+            }
+            // On PostgreSQL Django fills NULLs from a real default only.
+            (Some(false), Some(true))
+                if old.default == Some(false)
+                    && old.db_default == DatabaseDefault::Missing
+                    && (!is_sqlite || columns::fills_rows(old) == Some(false)) =>
+            {
+                let message = format!("going back fails once {field} has a NULL");
+                self.fails_with(step, message, "fill such rows before a rollback");
+            }
+            _ => {}
+        }
+    }
+
+    fn unique_changed(&mut self, step: &Step<'_>, model: &str, name: &str, (old, new): (&Field, &Field)) {
+        match (old.unique, new.unique) {
+            (Some(false), Some(true)) => {
+                self.unique_added(step, &format!("{model}.{name}"));
+                self.blocks_writes(step, model);
+            }
+            (Some(true), Some(false)) => {
+                let message = format!("going back fails once two rows have the same {model}.{name}");
+                self.fails_with(step, message, "remove such rows before a rollback");
+                if new.db_index == Some(true) {
+                    self.blocks_writes(step, model);
+                }
+            }
+            (_, Some(false)) if old.db_index == Some(false) && new.db_index == Some(true) => {
+                self.blocks_writes(step, model);
+            }
+            _ => {}
+        }
+    }
+
+    /// What the new type takes less of than the old one, and the old one less of than the new one.
+    fn type_changed(&mut self, step: &Step<'_>, model: &str, name: &str, (old, new): (&Field, &Field)) {
+        let field = format!("{model}.{name}");
+        // SQLite enforces no lengths and no types, but whether a number is negative.
+        let is_enforced = |change: &Change| {
+            let is_checked = change.how == columns::NO_NEGATIVE || change.how.starts_with("jsonb");
+            self.range.database != Some(Vendor::Sqlite) || is_checked
+        };
+        let forward = columns::narrowed(old, new).filter(is_enforced);
+        let back = columns::narrowed(new, old).filter(is_enforced);
+        if let Some(Change { how, is_refused: true, .. }) = forward {
+            let message = format!("{field} takes {how}: older code may write more");
+            self.report(&rules::NARROWED, step, message, "let the code write less a release before");
+        }
+        if columns::is_written_otherwise(old, new) && self.range.database != Some(Vendor::Sqlite) {
+            let message = format!(
+                "PostgreSQL does not take what older code writes into {field}: a {} is no {}",
+                old.class, new.class
+            );
+            self.report(&rules::NARROWED, step, message, "add a field of its own for the new kind");
+        }
+        match back {
+            Some(Change { how, is_cut: true, .. }) => {
+                let message = format!("going back cuts off or rounds what does not fit into {field}: {how}");
+                self.report(&rules::LOSES_DATA, step, message, "look at such values before a rollback");
+            }
+            Some(Change { how, is_cut: false, .. }) => {
+                let message = format!(
+                    "going back fails once {field} has a value that the older column does not take: {how}"
+                );
+                self.fails_with(step, message, "change such values before a rollback");
+            }
+            None => {}
+        }
+        if columns::is_rewritten(old, new) {
+            self.rewrites(step, &format!("the type of {field} changes"));
+        }
+    }
+}
