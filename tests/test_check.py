@@ -389,7 +389,7 @@ def test_a_column_that_gets_another_name_before_it_goes(project: Project) -> Non
     steps = (rename, 'migrations.RemoveField("Item", "title")')
     project.write(in_shop(_0002=migration(*steps, after=["shop.0001"])))
     messages = [each["message"] for each in check(project)["findings"] if each["code"] == "RB021"]
-    same(messages, ["older code still reads the column of Item.title, which it knows as name"])
+    same(messages, ["the older code still reads the column Item.title, which it knows as name"])
 
 
 def test_what_is_safe_outside_of_a_transaction(project: Project) -> None:
@@ -408,8 +408,8 @@ def test_who_knows_more(project: Project) -> None:
     """Django's loader knows of an operation that it is there, and not what its arguments come to."""
     code = "import os"
     for operation, hint in (
-        ("*[migrations.RunSQL('', '') for each in os.environ]", "`manage.py rollback check` asks Django, which knows"),
-        ("migrations.RenameField('item', os.environ['OLD'], 'new')", "look at it by hand"),
+        ("*[migrations.RunSQL('', '') for each in os.environ]", "run `manage.py rollback check`, which asks Django"),
+        ("migrations.RenameField('item', os.environ['OLD'], 'new')", "check it by hand"),
     ):
         project.write(in_shop(_0002=migration(operation, code=code, after=["shop.0001"])))
         same([(each["code"], each["hint"]) for each in check(project, "v1")["findings"]], [("RB002", hint)])
@@ -436,7 +436,7 @@ def test_an_operation_with_a_reverse_that_says_it_has_none(project: Project) -> 
     own = "class OneWay(migrations.RunSQL):\n    reversible = False\n"
     project.write(in_shop(_0002=migration('OneWay("SELECT 1", "SELECT 1")', code=own, after=["shop.0001"])))
     messages = [finding["message"] for finding in check(project, "v1")["findings"]]
-    same(messages, ["OneWay of shop.0002 says that it cannot be undone"])
+    same(messages, ["OneWay of shop.0002 is declared irreversible"])
 
 
 def test_a_squash_beside_what_it_replaces(squashed: Project) -> None:
@@ -792,7 +792,7 @@ def test_selection(two_rules: Project, words: tuple[str, ...], expected: str) ->
 @pytest.mark.parametrize("option", ["--select", "--ignore"])
 def test_a_rule_that_is_none(project: Project, option: str, word: str) -> None:
     shown = word.replace("\x1b", r"\u{1b}")
-    expected = f'error: there is no rule "{shown}"\n  hint: docs/rules/README.md lists the rules\n'
+    expected = f'error: unknown rule "{shown}"\n  hint: docs/rules/README.md lists the rules\n'
     assert refused(project, "check", "v1", option, word) == (2, expected)
 
 
@@ -835,7 +835,7 @@ def test_explain(project: Project, tmp_path: Path, word: str) -> None:
 def test_explain_what_is_no_rule(project: Project) -> None:
     assert refused(project, "check", "--explain", "RB01") == (
         2,
-        'error: there is no rule "RB01"\n'
+        'error: unknown rule "RB01"\n'
         "  hint: docs/rules/README.md lists them; `check --statistics` shows those that found something\n",
     )
     assert project.native("check", "v1", "--explain", "RB012", check=False).returncode == 2
@@ -895,18 +895,18 @@ def test_the_configuration_is_that_of_the_newer_commit(two_rules: Project) -> No
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ('select = ["RB9"]', 'there is no rule "RB9"'),
-        ('ignore = [""]', 'there is no rule ""'),
-        ('select = ["\\u001b[31m"]', r'there is no rule "\u{1b}[31m"'),
-        ('levels = {RB9 = "note"}', 'there is no rule "RB9"'),
-        ('levels = {RB012 = "fatal"}', 'there is no level "fatal": note, warning or error'),
-        ('fail-on = "x"', 'there is no level "x": note, warning or error'),
-        ('database = "mysql"', 'there is no database "mysql": postgresql or sqlite'),
-        ('per-app-ignores = {shop = ["x"]}', 'there is no rule "x"'),
-        ('per-path-ignores = {"a" = ["x"]}', 'there is no rule "x"'),
+        ('select = ["RB9"]', 'unknown rule "RB9"'),
+        ('ignore = [""]', 'unknown rule ""'),
+        ('select = ["\\u001b[31m"]', r'unknown rule "\u{1b}[31m"'),
+        ('levels = {RB9 = "note"}', 'unknown rule "RB9"'),
+        ('levels = {RB012 = "fatal"}', 'unknown level "fatal": use note, warning or error'),
+        ('fail-on = "x"', 'unknown level "x": use note, warning or error'),
+        ('database = "mysql"', 'unsupported database "mysql": use postgresql or sqlite'),
+        ('per-app-ignores = {shop = ["x"]}', 'unknown rule "x"'),
+        ('per-path-ignores = {"a" = ["x"]}', 'unknown rule "x"'),
         (
             'exclude = ["a["]',
-            "\"a[\" is no path pattern: error parsing glob 'a[': unclosed character class; missing ']'",
+            "\"a[\" is not a valid path pattern: error parsing glob 'a[': unclosed character class; missing ']'",
         ),
     ],
 )
@@ -1005,7 +1005,7 @@ def test_comments(project: Project, line_end: str) -> None:
     printed = project.native("check", "--format", "json")
     same(
         printed.stderr,
-        "Warning: the comment at shop/migrations/0002.py:11 leaves nothing out: it has no reason behind the rule.\n",
+        "Warning: the comment at shop/migrations/0002.py:11 has no effect: it gives no reason after the rule.\n",
     )
     result = document(printed)
     fields = [each["message"].split("Item.")[1].split()[0] for each in result["findings"]]
@@ -1016,7 +1016,7 @@ def test_comments(project: Project, line_end: str) -> None:
 def test_comments_without_effect_are_told_where_they_are_new(project: Project) -> None:
     source = adds("a", "0001", code="# rollback: ignore[RB999] why")
     project.write(in_shop(_0002=source))
-    warning = 'Warning: the comment at shop/migrations/0002.py:7 leaves nothing out: there is no rule "RB999".\n'
+    warning = 'Warning: the comment at shop/migrations/0002.py:7 has no effect: unknown rule "RB999".\n'
     same(project.native("check", "v1").stderr, warning)
     same(project.native("check", "v1", "-v", "0").stderr, "")
     project.commit(tag="v2")
@@ -1079,10 +1079,10 @@ def test_text(shown: Project) -> None:
     same(
         text,
         """\
-error[RB032]: shop.0002 is gone: a database that has it cannot be taken back past it
+error[RB032]: shop.0002 was deleted after it was released: databases that applied it cannot be rolled back past it
 --> shop/migrations/0002.py
  = note: the file is that of v1 (VVVVVV1)
- = help: bring the file back, or squash it
+ = help: restore the file, or squash it
 
 error[RB011]: RunSQL of shop.0003 has no reverse_sql
  --> shop/migrations/0003.py:7:9
@@ -1090,9 +1090,9 @@ error[RB011]: RunSQL of shop.0003 has no reverse_sql
 7 |         migrations.RunSQL("SELECT 1"),
   |         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
   |
-  = help: give it a reverse, `noop` where nothing has to be done
+  = help: add `reverse_sql`: `RunSQL.noop` if nothing needs undoing
 
-note[RB012]: going back drops the column of Item.price with all that was written into it
+note[RB012]: a rollback drops the column Item.price and all data in it
   --> shop/migrations/0003.py:8:9
    |
  8 |         migrations.AddField(
@@ -1101,10 +1101,10 @@ note[RB012]: going back drops the column of Item.price with all that was written
 10 |             "price",
 11 |             models.IntegerField(default=0),
    |
-   = help: export what must not be lost before a rollback
+   = help: export the data before a rollback if you need it
 
-warning[RB023]: older code cannot insert into Item once price is there: it takes no NULL, and the database has no \
-default for it
+warning[RB023]: the older code cannot insert into Item: it does not fill price, which is NOT NULL and has no default \
+in the database
   --> shop/migrations/0003.py:8:9
    |
  8 |         migrations.AddField(
@@ -1113,7 +1113,7 @@ default for it
 10 |             "price",
 11 |             models.IntegerField(default=0),
    |
-   = help: give it `db_default`, or let it be NULL for one release
+   = help: set `db_default`, or use `null=True` for one release
 
 4 findings (2 errors, 1 warning, 1 note) in 1 migration between v1 (VVVVVV1) and v2 (VVVVVV2).
 Going back would undo: shop.0003.
@@ -1128,15 +1128,15 @@ def test_github(shown: Project) -> None:
     result = shown.native("check", "v1..v2", "--format", "github", check=False)
     same(
         result.stdout.replace(short(shown, "v1"), "VVVVVV1"),
-        "::error title=RB032 deleted-after-release::shop.0002 is gone: a database that has it cannot be taken back "
-        "past it%0Abring the file back, or squash it%0Ashop/migrations/0002.py of v1 (VVVVVV1)\n"
+        "::error title=RB032 deleted-after-release::shop.0002 was deleted after it was released: databases that applied "
+        "it cannot be rolled back past it%0Arestore the file, or squash it%0Ashop/migrations/0002.py of v1 (VVVVVV1)\n"
         "::error file=shop/migrations/0003.py,line=7,endLine=7,col=9,endColumn=38,title=RB011 irreversible-operation"
-        "::RunSQL of shop.0003 has no reverse_sql%0Agive it a reverse, `noop` where nothing has to be done\n"
-        "::notice file=shop/migrations/0003.py,line=8,endLine=12,title=RB012 reverse-loses-data::going back drops the "
-        "column of Item.price with all that was written into it%0Aexport what must not be lost before a rollback\n"
-        "::warning file=shop/migrations/0003.py,line=8,endLine=12,title=RB023 not-null-without-database-default::older "
-        "code cannot insert into Item once price is there: it takes no NULL, and the database has no default for it%0A"
-        "give it `db_default`, or let it be NULL for one release\n",
+        "::RunSQL of shop.0003 has no reverse_sql%0Aadd `reverse_sql`: `RunSQL.noop` if nothing needs undoing\n"
+        "::notice file=shop/migrations/0003.py,line=8,endLine=12,title=RB012 reverse-loses-data::a rollback drops "
+        "the column Item.price and all data in it%0Aexport the data before a rollback if you need it\n"
+        "::warning file=shop/migrations/0003.py,line=8,endLine=12,title=RB023 not-null-without-database-default::the "
+        "older code cannot insert into Item: it does not fill price, which is NOT NULL and has no default in the database%0A"
+        "set `db_default`, or use `null=True` for one release\n",
     )
     assert result.returncode == 1
 
@@ -1149,15 +1149,16 @@ def test_markdown(shown: Project) -> None:
         "## Cannot be rolled back: 2 errors\n\n"
         "4 findings (2 errors, 1 warning, 1 note) in 1 migration between v1 (VVVVVV1) and v2 (VVVVVV2).\n\n"
         "| Level | Rule | Place | Finding |\n|---|---|---|---|\n"
-        "| error | RB032 deleted-after-release | `shop/migrations/0002.py` of v1 (VVVVVV1) | shop.0002 is gone: a "
-        "database that has it cannot be taken back past it<br>Hint: bring the file back, or squash it |\n"
+        "| error | RB032 deleted-after-release | `shop/migrations/0002.py` of v1 (VVVVVV1) | shop.0002 was "
+        "deleted after it was released: databases that applied it cannot be rolled back past it<br>Hint: restore the "
+        "file, or squash it |\n"
         "| error | RB011 irreversible-operation | `shop/migrations/0003.py:7` | RunSQL of shop.0003 has no "
-        "reverse\\_sql<br>Hint: give it a reverse, \\`noop\\` where nothing has to be done |\n"
-        "| note | RB012 reverse-loses-data | `shop/migrations/0003.py:8` | going back drops the column of Item.price "
-        "with all that was written into it<br>Hint: export what must not be lost before a rollback |\n"
-        "| warning | RB023 not-null-without-database-default | `shop/migrations/0003.py:8` | older code cannot insert "
-        "into Item once price is there: it takes no NULL, and the database has no default for it<br>Hint: give it "
-        "\\`db\\_default\\`, or let it be NULL for one release |\n\n"
+        "reverse\\_sql<br>Hint: add \\`reverse\\_sql\\`: \\`RunSQL.noop\\` if nothing needs undoing |\n"
+        "| note | RB012 reverse-loses-data | `shop/migrations/0003.py:8` | a rollback drops the column Item.price "
+        "and all data in it<br>Hint: export the data before a rollback if you need it |\n"
+        "| warning | RB023 not-null-without-database-default | `shop/migrations/0003.py:8` | the older code cannot "
+        "insert into Item: it does not fill price, which is NOT NULL and has no default in the database<br>Hint: set "
+        "\\`db\\_default\\`, or use \\`null=True\\` for one release |\n\n"
         "<details>\n<summary>Going back would undo 1 migration</summary>\n\n1. `shop.0003`\n\n</details>\n",
     )
 

@@ -1,4 +1,4 @@
-//! Applies the rules to what is between two commits.
+//! Applies the rules to what changed between two commits.
 
 mod altered;
 mod checker;
@@ -25,11 +25,11 @@ use checker::Checker;
 /// What the rules found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Checked {
-    /// The findings, in the order of files and places.
+    /// The findings, ordered by file and place.
     pub findings: Vec<Finding>,
-    /// The migrations that the newer commit brings.
+    /// The migrations that only the newer commit has.
     pub new: Vec<MigrationId>,
-    /// What going back would undo, in order.
+    /// What a rollback would undo, in this order.
     pub undo: Vec<MigrationId>,
 }
 

@@ -1,43 +1,43 @@
-//! What a change of a column's type means: what it takes less of, and whether PostgreSQL writes the table anew for it.
+//! Changes of a column's type: what the new type accepts less of, and whether PostgreSQL rewrites the table.
 
 use rollback_source::facts::Field;
 
-/// Whole numbers by how much they take.
+/// Integer fields, by size.
 const INTEGERS: &[&[&str]] = &[
     &["SmallIntegerField", "PositiveSmallIntegerField", "SmallAutoField"],
     &["IntegerField", "PositiveIntegerField", "AutoField"],
     &["BigIntegerField", "PositiveBigIntegerField", "BigAutoField"],
 ];
 
-/// Fields whose column is `varchar`.
+/// Fields with a `varchar` column.
 const TEXTS: &[&str] =
     &["CharField", "SlugField", "EmailField", "URLField", "FileField", "ImageField", "FilePathField"];
 
-/// What a column takes less of than before.
+/// What a column accepts less of than before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Change {
-    /// In words.
+    /// In words: `10 characters instead of 20`.
     pub(crate) how: String,
-    /// Whether a write of too much is refused, and not rounded.
+    /// Whether the database refuses a value that does not fit, rather than rounding it.
     pub(crate) is_refused: bool,
-    /// Whether PostgreSQL cuts off or rounds what is too much, and does not refuse it: Django casts the values where the
-    /// kind of field changes.
+    /// Whether PostgreSQL truncates or rounds existing values that do not fit: Django casts them if the kind of field
+    /// changes.
     pub(crate) is_cut: bool,
 }
 
-/// Whether PostgreSQL refuses what is written as the old kind, though it can make the new kind of what is there: Django
-/// writes `true` and no number, or a number and no `true`.
-pub(crate) fn is_written_otherwise(old: &Field, new: &Field) -> bool {
+/// Whether PostgreSQL refuses what code with the old field writes, though it can convert existing values: `true` is not
+/// an integer, and a number is not a boolean.
+pub(crate) fn rejects_older_values(old: &Field, new: &Field) -> bool {
     let kinds = (kind(&old.class), kind(&new.class));
     old.is_django
         && new.is_django
         && matches!(kinds, (Some("boolean"), Some("integer")) | (Some("integer"), Some("boolean")))
 }
 
-/// What a positive number takes less of.
+/// What a column for positive numbers does not accept.
 pub(crate) const NO_NEGATIVE: &str = "no negative numbers";
 
-/// What the new column takes less of than the old one; none where nothing is known to be.
+/// What the new column accepts less of than the old one. `None` if there is nothing, or if it is unknown.
 pub(crate) fn narrowed(old: &Field, new: &Field) -> Option<Change> {
     let refused = |how: String| Some(Change { how, is_refused: true, is_cut: false });
     let is_positive = |field: &Field| field.class.starts_with("Positive");
@@ -75,7 +75,7 @@ fn fewer_digits((old, old_places): (i64, i64), (new, new_places): (i64, i64)) ->
     (new_places < old_places).then(|| Change { how: how(), is_refused: true, is_cut: true })
 }
 
-/// From one kind of column to another: text does not fit everywhere, and some values lose a part of themselves.
+/// From one kind of column to another: text does not fit everywhere, and some values are truncated.
 fn other_kind(old: &Field, new: &Field) -> Option<Change> {
     const CUT: &[(&str, &str)] = &[
         ("timestamp", "date"),
@@ -99,8 +99,8 @@ fn other_kind(old: &Field, new: &Field) -> Option<Change> {
     })
 }
 
-/// Whether PostgreSQL writes the whole table anew for the change. None needs it between texts, or from `varchar(10)` to
-/// `varchar(20)`; `varchar` that gets shorter is checked row by row and written anew.
+/// Whether PostgreSQL rewrites the whole table. It does not if a text only becomes longer (`varchar(10)` to
+/// `varchar(20)`, or to `text`); a shorter `varchar` is checked row by row and rewritten.
 pub(crate) fn is_rewritten(old: &Field, new: &Field) -> bool {
     if !old.is_django || !new.is_django || old.is_foreign_key() || new.is_foreign_key() {
         return false;
@@ -140,7 +140,7 @@ fn size(field: &Field) -> Option<usize> {
     INTEGERS.iter().position(|classes| classes.contains(&field.class.as_str()))
 }
 
-/// The kind of column, for fields whose kind is known.
+/// The kind of column. `None` if it is unknown.
 fn kind(class: &str) -> Option<&'static str> {
     Some(match class {
         "TextField" => "text",
@@ -161,15 +161,15 @@ fn kind(class: &str) -> Option<&'static str> {
     })
 }
 
-/// Whether the database numbers rows.
-pub(crate) fn counts_by_itself(field: &Field) -> bool {
+/// Whether the database assigns the numbers.
+pub(crate) fn is_auto_numbered(field: &Field) -> bool {
     field.class.ends_with("AutoField")
 }
 
-/// Whether Django has a value for the rows that are there when it adds the column: its `effective_default`.
+/// Whether Django has a value for existing rows when it adds the column (its `effective_default`).
 pub(crate) fn fills_rows(field: &Field) -> Option<bool> {
     use rollback_source::facts::DatabaseDefault;
-    if field.is_many_to_many() || counts_by_itself(field) || field.null? || field.default? || field.auto_now {
+    if field.is_many_to_many() || is_auto_numbered(field) || field.null? || field.default? || field.auto_now {
         return Some(true);
     }
     if !matches!(field.db_default, DatabaseDefault::Missing) {
@@ -179,6 +179,6 @@ pub(crate) fn fills_rows(field: &Field) -> Option<bool> {
     if field.blank? && takes_empty {
         return Some(true);
     }
-    // A field of the project's own may fill itself.
+    // A field class of the project may have a value of its own.
     field.is_django.then_some(false)
 }

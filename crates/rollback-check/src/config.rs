@@ -9,7 +9,7 @@ use crate::finding::Finding;
 use crate::rules::{Level, RULES, Rule};
 use crate::vendor::Vendor;
 
-/// What a project wants to know, and where its migrations are.
+/// Which rules a project applies, and where its migrations are.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
     select: Option<Vec<String>>,
@@ -18,11 +18,11 @@ pub struct Config {
     exclude: Vec<GlobMatcher>,
     per_app: BTreeMap<String, Vec<String>>,
     per_path: Vec<(GlobMatcher, Vec<String>)>,
-    /// From which level on a finding makes the command fail; none for never.
+    /// The lowest level that makes the command fail; `Some(None)` for never.
     pub fail_on: Option<Option<Level>>,
-    /// The database, where only one counts.
+    /// The only kind of database that the project uses.
     pub database: Option<Vendor>,
-    /// As Django's `MIGRATION_MODULES`.
+    /// Like Django's `MIGRATION_MODULES`.
     pub migration_modules: BTreeMap<String, String>,
     /// The settings that `swappable_dependency` reads.
     pub settings: BTreeMap<String, String>,
@@ -73,13 +73,13 @@ struct Table {
 }
 
 impl Config {
-    /// Reads `pyproject.toml`. One without our table is the same as none.
+    /// Reads `pyproject.toml`. A file without our table is the same as no file.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
         let document: Document = toml::from_str(text).map_err(|error| unreadable(text, &error))?;
         document.tool.rollback.map_or_else(|| Ok(Self::default()), Self::of)
     }
 
-    /// Whether a `pyproject.toml` has our table; also where it cannot be read, and names us.
+    /// Whether a `pyproject.toml` has our table. A file that is not valid TOML counts if it names us.
     pub fn is_in(text: &str) -> bool {
         const NAME: &str = "django-rollback";
         match text.parse::<toml::Table>() {
@@ -108,7 +108,7 @@ impl Config {
         })
     }
 
-    /// Adds what the command line says: it counts before the file.
+    /// Adds the options of the command line, which override the file.
     pub fn override_by(&mut self, select: &[String], ignore: &[String]) -> Result<(), ConfigError> {
         if !select.is_empty() {
             self.select = Some(all_known(select.to_vec())?);
@@ -118,17 +118,17 @@ impl Config {
         Ok(())
     }
 
-    /// The same without what is excluded: every file counts.
+    /// The same configuration without `exclude`.
     pub fn with_all_files(&self) -> Self {
         Self { exclude: Vec::new(), ..self.clone() }
     }
 
-    /// Whether the project does not want to hear of a file.
+    /// Whether the project excludes a file.
     pub fn is_excluded(&self, path: &str) -> bool {
         self.exclude.iter().any(|glob| is_in(glob, path))
     }
 
-    /// Gives a finding the level that the project wants; none where the project does not want it.
+    /// The finding with the level that the project sets. `None` if the project ignores it.
     pub fn judge(&self, mut finding: Finding) -> Option<Finding> {
         let rule = finding.rule;
         let named = |codes: &[String]| codes.iter().any(|code| is_meant(rule, code));
@@ -140,7 +140,7 @@ impl Config {
         if !is_selected || named(&self.ignore) || per_app || per_path || is_excluded {
             return None;
         }
-        // The most exact one counts: a name or a whole code before the beginning of one.
+        // The longest match wins: a name or a whole code before a prefix.
         let meant = self.levels.iter().filter(|(code, _)| is_meant(rule, code));
         let set = meant.max_by_key(|(code, _)| code.len()).map(|(_, level)| *level);
         finding.level = set.unwrap_or(finding.level);
@@ -148,7 +148,7 @@ impl Config {
     }
 }
 
-/// What is wrong with a text that is no TOML, or another table than ours, with its line.
+/// What is wrong with a text that is not valid TOML or has wrong keys, with the line.
 fn unreadable(text: &str, error: &toml::de::Error) -> ConfigError {
     let before = error.span().and_then(|span| text.get(..span.start));
     let line = before.map(|before| before.matches('\n').count() + 1);
@@ -156,7 +156,7 @@ fn unreadable(text: &str, error: &toml::de::Error) -> ConfigError {
     ConfigError { message: line.map_or(what.clone(), |line| format!("line {line}: {what}")) }
 }
 
-/// Whether a code, the beginning of one, or a name means this rule.
+/// Whether a code, a prefix of one, or a name means this rule.
 fn is_meant(rule: &Rule, code: &str) -> bool {
     code == "ALL" || rule.code.starts_with(code) || rule.name == code
 }
@@ -171,11 +171,11 @@ fn known(code: String) -> Result<String, ConfigError> {
     match (!code.is_empty() && is_code(&upper), RULES.iter().any(|rule| rule.name == code)) {
         (true, _) => Ok(upper),
         (_, true) => Ok(code),
-        _ => Err(ConfigError { message: format!("there is no rule {code:?}") }),
+        _ => Err(ConfigError { message: format!("unknown rule {code:?}") }),
     }
 }
 
-/// Whether a pattern means a path, or a folder that it is in.
+/// Whether a pattern matches a path, or a folder that contains it.
 fn is_in(glob: &GlobMatcher, path: &str) -> bool {
     let folders = path.match_indices('/').map(|(end, _)| &path[..end]);
     std::iter::once(path).chain(folders).any(|path| glob.is_match(path))
@@ -183,7 +183,7 @@ fn is_in(glob: &GlobMatcher, path: &str) -> bool {
 
 fn glob(path: &str) -> Result<GlobMatcher, ConfigError> {
     let glob = Glob::new(path.trim_end_matches('/'))
-        .map_err(|error| ConfigError { message: format!("{path:?} is no path pattern: {error}") })?;
+        .map_err(|error| ConfigError { message: format!("{path:?} is not a valid path pattern: {error}") })?;
     Ok(glob.compile_matcher())
 }
 
@@ -192,11 +192,11 @@ fn level(word: &str) -> Result<Level, ConfigError> {
         "note" => Ok(Level::Note),
         "warning" => Ok(Level::Warning),
         "error" => Ok(Level::Error),
-        other => Err(ConfigError { message: format!("there is no level {other:?}: note, warning or error") }),
+        other => Err(ConfigError { message: format!("unknown level {other:?}: use note, warning or error") }),
     }
 }
 
-/// From which level on a finding makes the command fail.
+/// The lowest level that makes the command fail. `None` for `never`.
 pub fn fail_on(word: &str) -> Result<Option<Level>, ConfigError> {
     if word == "never" { Ok(None) } else { level(word).map(Some) }
 }
@@ -206,7 +206,7 @@ fn vendor(word: &str) -> Result<Vendor, ConfigError> {
         "postgresql" => Ok(Vendor::Postgresql),
         "sqlite" => Ok(Vendor::Sqlite),
         other => {
-            Err(ConfigError { message: format!("there is no database {other:?}: postgresql or sqlite") })
+            Err(ConfigError { message: format!("unsupported database {other:?}: use postgresql or sqlite") })
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a rule has found, and where.
+//! Findings: what a rule says about a place in a file.
 
 use std::ops::Range;
 
@@ -11,25 +11,25 @@ use crate::rules::{Level, Rule};
 pub struct Place {
     /// The file's path below the repository's root, `/` between folders.
     pub path: String,
-    /// Where in its text, in bytes; empty at 0 where the whole file is meant.
+    /// Where in its text, in bytes; `0..0` if the whole file is meant.
     pub range: Range<usize>,
-    /// Whether the text is that of the older release (a file that is gone) and not that of the newer one.
+    /// Whether the text is that of the older revision, because the newer one does not have the file.
     pub is_older: bool,
 }
 
-/// What a rule has found.
+/// Something that a rule has found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// The rule.
     pub rule: &'static Rule,
-    /// How much it matters: the rule's level unless it is set otherwise.
+    /// The rule's level, unless the configuration sets another one.
     pub level: Level,
-    /// Where.
+    /// The text that it is about.
     pub place: Place,
     /// The migration that it is about.
     pub migration: MigrationId,
-    /// What was found, as a sentence without its full stop: `RunPython fill_prices has no reverse_code`.
+    /// A sentence without a full stop: `RunPython fill_prices has no reverse_code`.
     pub message: String,
-    /// The way out in a few words, without a full stop; the rule's page has the rest.
+    /// What to do, without a full stop; the rule's page says more.
     pub hint: String,
 }

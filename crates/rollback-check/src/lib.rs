@@ -1,7 +1,7 @@
-//! What a release means for a rollback, told from source text alone: the rules, and what they find.
+//! What a release means for a rollback, from source text alone: the rules, and what they find.
 //!
-//! Pure, as the core is: the files of two trees in, findings with places out. Reading git, printing and exit codes are
-//! left to others.
+//! The crate is pure, like the core: files of two revisions in, findings with places out. It leaves reading git,
+//! printing and exit codes to others.
 
 pub mod check;
 mod columns;

@@ -3,14 +3,14 @@
 use crate::release::Release;
 use crate::vendor::Vendor;
 
-/// What is compared.
+/// The two commits to compare.
 pub struct Range<'r> {
-    /// The older commit: what a rollback leads back to.
+    /// The older commit: the target of a rollback.
     pub base: &'r Release,
     /// The newer one.
     pub head: &'r Release,
-    /// Whether a dotted path is a module of the repository.
+    /// Whether the repository has a module with this dotted path.
     pub is_project: &'r dyn Fn(&str) -> bool,
-    /// The database, where only one counts.
+    /// The only kind of database that the project uses, if it says so.
     pub database: Option<Vendor>,
 }

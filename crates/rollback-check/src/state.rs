@@ -1,10 +1,10 @@
-//! The models as the migrations before an operation have made them: as much as rules about columns need.
+//! The models as they are before an operation: as much of them as the rules about columns need.
 
 use std::collections::BTreeMap;
 
 use rollback_source::facts::{Action, Field, Operation};
 
-/// The models of all apps, by app label and the name in lower case.
+/// The models of all apps, by app label and lower-case name.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Models<'f> {
     models: BTreeMap<Key, Model<'f>>,
@@ -13,27 +13,27 @@ pub(crate) struct Models<'f> {
 /// One model.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Model<'f> {
-    /// Its fields by their names in lower case; one that is not known is missing.
+    /// Its fields by lower-case name. Unknown fields are missing.
     pub(crate) fields: BTreeMap<String, Known<'f>>,
-    /// Its table where it is not Django's own name for it.
+    /// Its `db_table`; `None` for Django's default name.
     pub(crate) table: Option<String>,
     /// Whether it has a table.
     pub(crate) has_table: bool,
     /// Whether it is a proxy of another one.
     pub(crate) is_proxy: bool,
-    /// Whether only the state got it: the table was there before, mostly under another model's name.
+    /// Whether it was added to the state only: its table existed before, usually under another model's name.
     pub(crate) is_adopted: bool,
     /// The sets of `unique_together`.
     pub(crate) unique_together: Vec<Vec<String>>,
     /// The sets of `index_together`.
     pub(crate) index_together: Vec<Vec<String>>,
-    /// Its constraints by name, with their classes, as far as they are known.
+    /// The classes of its constraints by name, as far as they are known.
     pub(crate) constraints: BTreeMap<String, String>,
-    /// Whether rows have an order of their own.
+    /// Whether it has `order_with_respect_to`.
     pub(crate) is_ordered: bool,
-    /// Whether the newer release makes it.
+    /// Whether a new migration creates it.
     pub(crate) is_new: bool,
-    /// The table that the older release knows it by, where the newer one has changed that.
+    /// The table that the older code uses for it, if a new migration renames that.
     pub(crate) older_table: Option<String>,
 }
 
@@ -41,18 +41,18 @@ pub(crate) struct Model<'f> {
 #[derive(Clone, Debug)]
 pub(crate) struct Known<'f> {
     pub(crate) field: &'f Field,
-    /// Whether the newer release makes it.
+    /// Whether a new migration adds it.
     pub(crate) is_new: bool,
-    /// The column that the older release knows it by, where the newer one has changed that.
+    /// The column that the older code uses for it, if a new migration renames that.
     pub(crate) older_column: Option<String>,
-    /// The model that it leads to, by app label and the name in lower case, where a relation names one.
+    /// The model that a relation refers to.
     pub(crate) to: Option<Key>,
 }
 
 type Key = (String, String);
 
 impl<'f> Models<'f> {
-    /// A model, whatever the case of its name.
+    /// A model; the case of its name does not matter.
     pub(crate) fn get(&self, app: &str, model: &str) -> Option<&Model<'f>> {
         self.models.get(&key(app, model))
     }
@@ -62,7 +62,7 @@ impl<'f> Models<'f> {
         self.get(app, model)?.fields.get(&name.to_lowercase())
     }
 
-    /// Changes the models as the operation does; `is_new` where the newer release brings it.
+    /// Applies an operation to the models. `is_new` says whether a new migration has it.
     pub(crate) fn apply(&mut self, app: &str, operation: &'f Operation, is_new: bool) {
         match &operation.action {
             Action::CreateModel { name, .. } => {
@@ -73,14 +73,14 @@ impl<'f> Models<'f> {
             }
             Action::RenameModel { old, new } => {
                 if let Some(mut model) = self.models.remove(&key(app, old)) {
-                    model.leave_table(is_new, app, old);
+                    model.remember_table(is_new, app, old);
                     self.models.insert(key(app, new), model);
-                    self.lead_to(&key(app, old), &key(app, new));
+                    self.redirect_relations(&key(app, old), &key(app, new));
                 }
             }
             Action::AlterModelTable { name, table } => {
                 let model = self.model(app, name);
-                model.leave_table(is_new, app, name);
+                model.remember_table(is_new, app, name);
                 model.table.clone_from(table);
             }
             Action::AlterUniqueTogether { name, sets } => {
@@ -103,7 +103,7 @@ impl<'f> Models<'f> {
                 let was_new = before.as_ref().is_some_and(|known| known.is_new);
                 let mut known = Known::new(&key(app, model), field, was_new);
                 if let Some(mut before) = before {
-                    before.leave_column(is_new, name);
+                    before.remember_column(is_new, name);
                     known.older_column = before.older_column;
                 }
                 fields.insert(name.to_lowercase(), known);
@@ -121,7 +121,7 @@ impl<'f> Models<'f> {
             Action::RenameField { model, old, new } => {
                 let fields = &mut self.model(app, model).fields;
                 if let Some(mut known) = fields.remove(&old.to_lowercase()) {
-                    known.leave_column(is_new, old);
+                    known.remember_column(is_new, old);
                     fields.insert(new.to_lowercase(), known);
                 }
             }
@@ -143,16 +143,16 @@ impl<'f> Models<'f> {
         }
     }
 
-    /// Relations to a model that is renamed follow it.
-    fn lead_to(&mut self, old: &Key, new: &Key) {
+    /// Makes relations to a renamed model refer to its new name.
+    fn redirect_relations(&mut self, old: &Key, new: &Key) {
         let fields = self.models.values_mut().flat_map(|model| model.fields.values_mut());
         for known in fields.filter(|known| known.to.as_ref() == Some(old)) {
             known.to = Some(new.clone());
         }
     }
 
-    /// The model that a relation leads to.
-    pub(crate) fn led_to(&self, known: &Known<'_>) -> Option<(&Key, &Model<'f>)> {
+    /// The model that a relation refers to.
+    pub(crate) fn target_of(&self, known: &Known<'_>) -> Option<(&Key, &Model<'f>)> {
         self.models.get_key_value(known.to.as_ref()?)
     }
 
@@ -163,7 +163,7 @@ impl<'f> Models<'f> {
 }
 
 impl<'f> Model<'f> {
-    /// As `CreateModel` makes it.
+    /// The model that `CreateModel` creates.
     fn made(app: &str, action: &'f Action, is_new: bool) -> Self {
         let Action::CreateModel {
             name,
@@ -196,7 +196,7 @@ impl<'f> Model<'f> {
         }
     }
 
-    /// The table was there before.
+    /// Notes that its table existed before.
     fn adopt(&mut self) {
         (self.is_adopted, self.is_new) = (true, false);
         self.fields.values_mut().for_each(|known| known.is_new = false);
@@ -207,13 +207,13 @@ impl<'f> Model<'f> {
         self.table.clone().unwrap_or_else(|| format!("{app}_{}", name.to_lowercase()))
     }
 
-    fn leave_table(&mut self, is_new: bool, app: &str, name: &str) {
+    fn remember_table(&mut self, is_new: bool, app: &str, name: &str) {
         if is_new && self.older_table.is_none() {
             self.older_table = Some(self.table_as(app, name));
         }
     }
 
-    /// Whether a change of it is one of a table that the older release has.
+    /// Whether its table is one that the older code uses.
     pub(crate) fn is_older_table(&self) -> bool {
         self.has_table && !self.is_new
     }
@@ -230,7 +230,7 @@ impl<'f> Known<'f> {
         Self { field, is_new, older_column: None, to }
     }
 
-    fn leave_column(&mut self, is_new: bool, name: &str) {
+    fn remember_column(&mut self, is_new: bool, name: &str) {
         if is_new && self.older_column.is_none() {
             self.older_column = Some(self.column_as(name));
         }
@@ -248,7 +248,7 @@ pub(crate) fn column(field: &Field, name: &str) -> String {
     field.column.clone().unwrap_or_else(usual)
 }
 
-/// Whether an operation on the database may make the table of a model that the state gets.
+/// Whether an operation on the database may create the table of a model that is added to the state.
 fn may_make(operation: &Operation, state: &Operation) -> bool {
     match (&operation.action, &state.action) {
         (Action::CreateModel { name, .. }, Action::CreateModel { name: made, .. }) => {

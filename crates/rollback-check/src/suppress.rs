@@ -1,4 +1,4 @@
-//! `# rollback: ignore[RB012] reason`: findings that somebody has looked at.
+//! Comments that suppress findings: `# rollback: ignore[RB012] reason`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -11,24 +11,24 @@ use crate::rules::Rule;
 pub struct Suppressions {
     /// The codes by line, counted from 0.
     lines: BTreeMap<usize, Vec<String>>,
-    /// The lines that have nothing but a comment.
+    /// The lines that hold only a comment.
     alone: BTreeSet<usize>,
-    /// Where each line begins.
+    /// Where each line starts.
     starts: Vec<usize>,
-    /// Comments, or parts of them, that cannot suppress anything.
+    /// Comments, or parts of them, that have no effect.
     idle: Vec<Idle>,
 }
 
-/// A comment, or a part of one, that cannot suppress anything.
+/// A comment, or a part of one, that has no effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Idle {
     /// Its line, counted from 1.
     pub line: usize,
-    /// Why: `it has no reason`.
+    /// Why: `it gives no reason after the rule`.
     pub why: String,
 }
 
-/// What every such comment begins with, after `#`.
+/// The start of every such comment, after `#`.
 const MARK: &str = "rollback:";
 
 impl Suppressions {
@@ -56,17 +56,17 @@ impl Suppressions {
 
     fn take(&mut self, line: usize, codes: Vec<String>) {
         for code in codes.iter().filter(|code| Rule::find(code).is_none()) {
-            self.idle.push(Idle { line: line + 1, why: format!("there is no rule {code:?}") });
+            self.idle.push(Idle { line: line + 1, why: format!("unknown rule {code:?}") });
         }
         self.lines.insert(line, codes);
     }
 
-    /// The comments, or parts of them, that cannot suppress anything.
+    /// The comments, or parts of them, that have no effect.
     pub fn idle(&self) -> &[Idle] {
         &self.idle
     }
 
-    /// Whether a comment on one of the finding's lines, or among those that stand alone above them, suppresses it.
+    /// Whether a comment suppresses the finding: one on its lines, or one of the comment lines right above them.
     pub fn has(&self, finding: &Finding) -> bool {
         let Range { start, end } = finding.place.range;
         if self.lines.is_empty() {
@@ -83,16 +83,16 @@ impl Suppressions {
     }
 }
 
-/// The codes of a comment, or why it has none; nothing where it is about something else.
+/// The codes of a comment, or why it has no effect. `None` if the comment is not about this.
 fn codes(comment: &str) -> Option<Result<Vec<String>, &'static str>> {
-    // Other tools' comments may stand on the same line.
+    // The line may have comments for other tools as well.
     let rest = comment.split('#').find_map(|part| part.trim().strip_prefix(MARK))?.trim_start();
     let rest = rest.strip_prefix("ignore")?;
     let Some((codes, reason)) = rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) else {
-        return Some(Err("it names no rule, as `ignore[RB012] reason` does"));
+        return Some(Err("it names no rule: write `ignore[RB012] reason`"));
     };
     if !reason.chars().any(char::is_alphanumeric) {
-        return Some(Err("it has no reason behind the rule"));
+        return Some(Err("it gives no reason after the rule"));
     }
     Some(Ok(codes.split(',').map(|code| code.trim().to_owned()).filter(|code| !code.is_empty()).collect()))
 }
@@ -127,10 +127,10 @@ z = '# rollback: ignore'  # rollback: by hand
         assert_eq!(
             told,
             [
-                (2, "it has no reason behind the rule"),
-                (3, "there is no rule \"RB0\""),
-                (3, "there is no rule \"RB999\""),
-                (4, "it names no rule, as `ignore[RB012] reason` does"),
+                (2, "it gives no reason after the rule"),
+                (3, "unknown rule \"RB0\""),
+                (3, "unknown rule \"RB999\""),
+                (4, "it names no rule: write `ignore[RB012] reason`"),
             ]
         );
     }

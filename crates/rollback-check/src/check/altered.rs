@@ -19,8 +19,8 @@ impl Checker<'_> {
         if old.is_many_to_many() || new.is_many_to_many() {
             if old.table != new.table && old.is_many_to_many() && new.is_many_to_many() {
                 let table =
-                    |field: &Field| field.table.clone().unwrap_or_else(|| "Django's own name".to_owned());
-                self.renamed(step, &format!("the table of {model}.{name}"), &table(new));
+                    |field: &Field| field.table.clone().unwrap_or_else(|| "Django's default name".to_owned());
+                self.renamed(step, &format!("the join table of {model}.{name}"), &table(new));
             }
             return;
         }
@@ -36,22 +36,22 @@ impl Checker<'_> {
         );
     }
 
-    /// A foreign key that leads to another table: what the older code writes has no row there, and what the newer code
-    /// writes has none in the former one.
+    /// A foreign key that refers to another table than before: keys that one release writes may not exist in the table of
+    /// the other.
     fn relation_changed(&mut self, step: &Step<'_>, field: &str, old: &Known<'_>, new: &Known<'_>) {
         let table = |known: &Known<'_>| {
-            let (key, model) = step.models.led_to(known)?;
+            let (key, model) = step.models.target_of(known)?;
             let is_certain = known.field.is_foreign_key() && model.has_table && !model.is_adopted;
             is_certain.then(|| (format!("{}.{}", key.0, key.1), model.table_as(&key.0, &key.1)))
         };
         match (old.field.is_foreign_key(), new.field.is_foreign_key()) {
             (false, true) if new.field.is_constrained == Some(true) => {
-                let message = format!("{field} takes only keys that are there: older code may write others");
-                self.report(&rules::NARROWED, step, message, "let the code keep to it a release before");
+                let message = format!("{field} accepts only existing keys: the older code may write others");
+                self.report(&rules::NARROWED, step, message, "first deploy code that complies");
             }
             (true, false) if old.field.is_constrained == Some(true) => {
-                let message = format!("going back fails once {field} has a key that is not there");
-                self.fails_with(step, message, "change such rows before a rollback");
+                let message = format!("a rollback fails if {field} has a key that does not exist");
+                self.fails_with(step, message, "fix such rows before a rollback");
             }
             _ => {}
         }
@@ -60,13 +60,14 @@ impl Checker<'_> {
             return;
         }
         if new.field.is_constrained == Some(true) {
-            let message =
-                format!("{field} takes keys of {latter} instead of {former}: older code writes others");
-            self.report(&rules::NARROWED, step, message, "add a field of its own for the new relation");
+            let message = format!(
+                "{field} accepts keys of {latter} instead of {former}: the older code writes those of {former}"
+            );
+            self.report(&rules::NARROWED, step, message, "add a new field for the new relation");
         }
         if old.field.is_constrained == Some(true) {
-            let message = format!("going back fails once {field} has a key that {former} does not have");
-            self.fails_with(step, message, "change such rows before a rollback");
+            let message = format!("a rollback fails if {field} has a key that {former} does not have");
+            self.fails_with(step, message, "fix such rows before a rollback");
         }
     }
 
@@ -76,22 +77,24 @@ impl Checker<'_> {
             old.db_default != DatabaseDefault::Missing && new.db_default == DatabaseDefault::Missing;
         match (old.null, new.null) {
             (Some(true), Some(false)) => {
-                let message = format!("older code may still write NULL into {field}");
-                self.report(&rules::NOT_NULL, step, message, "let the code write a value a release before");
+                let message = format!("the older code may still write NULL to {field}");
+                self.report(&rules::NOT_NULL, step, message, "first deploy code that always writes a value");
             }
-            // Only PostgreSQL's INSERT names the default.
+            // On SQLite the INSERT of the older code has the value itself.
             (_, Some(false)) if loses_default && !is_sqlite => {
-                let message = format!("older code leaves {field} to its default in the database, which goes");
-                self.report(&rules::NOT_NULL, step, message, "let the code write a value a release before");
+                let message = format!(
+                    "the older code relies on the default of {field} in the database, which is removed"
+                );
+                self.report(&rules::NOT_NULL, step, message, "first deploy code that always writes a value");
             }
-            // On PostgreSQL Django fills NULLs from a real default only.
+            // On PostgreSQL Django replaces NULLs only by a `default` of the field.
             (Some(false), Some(true))
                 if old.default == Some(false)
                     && old.db_default == DatabaseDefault::Missing
                     && (!is_sqlite || columns::fills_rows(old) == Some(false)) =>
             {
-                let message = format!("going back fails once {field} has a NULL");
-                self.fails_with(step, message, "fill such rows before a rollback");
+                let message = format!("a rollback fails if {field} contains NULL");
+                self.fails_with(step, message, "fill in such rows before a rollback");
             }
             _ => {}
         }
@@ -100,12 +103,12 @@ impl Checker<'_> {
     fn unique_changed(&mut self, step: &Step<'_>, model: &str, name: &str, (old, new): (&Field, &Field)) {
         match (old.unique, new.unique) {
             (Some(false), Some(true)) => {
-                self.unique_added(step, &format!("{model}.{name}"));
+                self.unique_added(step, &format!("the unique constraint on {model}.{name}"));
                 self.blocks_writes(step, model);
             }
             (Some(true), Some(false)) => {
-                let message = format!("going back fails once two rows have the same {model}.{name}");
-                self.fails_with(step, message, "remove such rows before a rollback");
+                let message = format!("a rollback fails if two rows have the same {model}.{name}");
+                self.fails_with(step, message, "remove duplicates before a rollback");
                 if new.db_index == Some(true) {
                     self.blocks_writes(step, model);
                 }
@@ -117,10 +120,10 @@ impl Checker<'_> {
         }
     }
 
-    /// What the new type takes less of than the old one, and the old one less of than the new one.
+    /// What the new type accepts less of than the old one, and the other way round.
     fn type_changed(&mut self, step: &Step<'_>, model: &str, name: &str, (old, new): (&Field, &Field)) {
         let field = format!("{model}.{name}");
-        // SQLite enforces no lengths and no types, but whether a number is negative.
+        // SQLite enforces neither lengths nor types, but it does check that a number is positive and that JSON is valid.
         let is_enforced = |change: &Change| {
             let is_checked = change.how == columns::NO_NEGATIVE || change.how.starts_with("jsonb");
             self.range.database != Some(Vendor::Sqlite) || is_checked
@@ -128,26 +131,27 @@ impl Checker<'_> {
         let forward = columns::narrowed(old, new).filter(is_enforced);
         let back = columns::narrowed(new, old).filter(is_enforced);
         if let Some(Change { how, is_refused: true, .. }) = forward {
-            let message = format!("{field} takes {how}: older code may write more");
-            self.report(&rules::NARROWED, step, message, "let the code write less a release before");
+            let message = format!("{field} accepts less than before ({how}): the older code may write more");
+            self.report(&rules::NARROWED, step, message, "first deploy code that writes only what fits");
         }
-        if columns::is_written_otherwise(old, new) && self.range.database != Some(Vendor::Sqlite) {
+        if columns::rejects_older_values(old, new) && self.range.database != Some(Vendor::Sqlite) {
             let message = format!(
-                "PostgreSQL does not take what older code writes into {field}: a {} is no {}",
+                "PostgreSQL rejects what the older code writes to {field}: it changes from {} to {}",
                 old.class, new.class
             );
-            self.report(&rules::NARROWED, step, message, "add a field of its own for the new kind");
+            self.report(&rules::NARROWED, step, message, "add a new field of the new type");
         }
         match back {
             Some(Change { how, is_cut: true, .. }) => {
-                let message = format!("going back cuts off or rounds what does not fit into {field}: {how}");
-                self.report(&rules::LOSES_DATA, step, message, "look at such values before a rollback");
+                let message =
+                    format!("a rollback truncates or rounds values of {field} that do not fit: {how}");
+                self.report(&rules::LOSES_DATA, step, message, "check such values before a rollback");
             }
             Some(Change { how, is_cut: false, .. }) => {
                 let message = format!(
-                    "going back fails once {field} has a value that the older column does not take: {how}"
+                    "a rollback fails if {field} has a value that does not fit the older column: {how}"
                 );
-                self.fails_with(step, message, "change such values before a rollback");
+                self.fails_with(step, message, "fix such values before a rollback");
             }
             None => {}
         }

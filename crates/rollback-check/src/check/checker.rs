@@ -1,4 +1,4 @@
-//! What every rule needs: both ends, the graph, and where findings are collected.
+//! What every rule needs: both ends of the range, the graph, and a list to add findings to.
 
 use std::collections::BTreeSet;
 
@@ -10,19 +10,20 @@ use crate::finding::{Finding, Place};
 use crate::range::Range;
 use crate::rules::Rule;
 
-/// Walks through what is new, and collects what the rules find.
+/// Applies the rules and collects what they find.
 pub(super) struct Checker<'r> {
     pub(super) range: &'r Range<'r>,
     pub(super) graph: &'r Graph,
     /// All migrations, parents first.
     pub(super) order: &'r [&'r MigrationId],
-    /// What the newer commit brings.
+    /// The migrations that only the newer commit has.
     pub(super) new: BTreeSet<MigrationId>,
+    /// What the rules have found so far.
     pub(super) found: Vec<Finding>,
 }
 
 impl Checker<'_> {
-    /// The migrations that the range is about: new ones, and those with other contents than before.
+    /// The migrations that the range is about: new ones, and those whose contents changed.
     pub(super) fn looked_at(&self) -> Vec<MigrationId> {
         let is_other = |id: &MigrationId| match (self.range.base.files.get(id), self.range.head.files.get(id))
         {

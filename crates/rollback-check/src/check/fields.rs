@@ -10,10 +10,7 @@ use crate::state::Known;
 
 impl Checker<'_> {
     pub(super) fn field_added(&mut self, step: &Step<'_>, model: &str, name: &str, field: &Field) {
-        if !step.is_older_table(model) {
-            return;
-        }
-        if !field.is_in_database() {
+        if !step.is_older_table(model) || !field.is_in_database() {
             return;
         }
         if field.is_generated() {
@@ -22,35 +19,38 @@ impl Checker<'_> {
             }
             return;
         }
-        let what = if field.is_many_to_many() { "the table" } else { "the column" };
-        let message = format!("going back drops {what} of {model}.{name} with all that was written into it");
-        self.report(&rules::LOSES_DATA, step, message, "export what must not be lost before a rollback");
+        let what = kind(field.is_many_to_many());
+        let message = format!("a rollback drops the {what} {model}.{name} and all data in it");
+        self.report(&rules::LOSES_DATA, step, message, "export the data before a rollback if you need it");
         if !field.is_many_to_many() {
             self.column_added(step, model, name, field);
         }
     }
 
     fn column_added(&mut self, step: &Step<'_>, model: &str, name: &str, field: &Field) {
-        if columns::counts_by_itself(field) {
-            self.rewrites(step, &format!("{model}.{name} is another number for each row"));
+        if columns::is_auto_numbered(field) {
+            self.rewrites(step, &format!("{model}.{name} gets a number for each row"));
             return;
         }
         if field.null == Some(false) && field.db_default == DatabaseDefault::Missing {
             let message = format!(
-                "older code cannot insert into {model} once {name} is there: it takes no NULL, and the database has no default for it"
+                "the older code cannot insert into {model}: it does not fill {name}, which is NOT NULL and has no default in the database"
             );
             self.report(
                 &rules::NOT_NULL,
                 step,
                 message,
-                "give it `db_default`, or let it be NULL for one release",
+                "set `db_default`, or use `null=True` for one release",
             );
         }
         if field.db_default == DatabaseDefault::Expression {
-            self.rewrites(step, &format!("the default of {model}.{name} may be another for each row"));
+            self.rewrites(step, &format!("the default of {model}.{name} may differ between rows"));
         }
         if field.unique == Some(true) && field.db_default == DatabaseDefault::Constant {
-            self.unique_added(step, &format!("{model}.{name}, which has the same default for every row,"));
+            self.unique_added(
+                step,
+                &format!("the unique constraint on {model}.{name}: every row gets the same default"),
+            );
         }
         if field.unique == Some(true) || field.db_index == Some(true) {
             self.blocks_writes(step, model);
@@ -64,40 +64,45 @@ impl Checker<'_> {
         if !step.is_older_table(model) || known.is_some_and(|known| known.is_new) || is_virtual {
             return;
         }
-        let is_many = field.is_some_and(Field::is_many_to_many);
-        let what = if is_many { "table" } else { "column" };
+        let what = kind(field.is_some_and(Field::is_many_to_many));
         let older = known.and_then(|known| known.older_column.as_ref());
         let older = older.map_or_else(String::new, |column| format!(", which it knows as {column}"));
-        let message = format!("older code still reads the {what} of {model}.{name}{older}");
-        let hint = "remove the field from the state first, and the column in the next release";
+        let message = format!("the older code still reads the {what} {model}.{name}{older}");
+        let hint = "remove the field from the state first (`state_operations`), and drop the column in the next release";
         self.report(&rules::REMOVED_COLUMN, step, message, hint);
         if field.is_some_and(Field::is_generated) {
             return;
         }
-        let message = format!("going back brings an empty {what} for {model}.{name}, not what was in it");
+        let message = format!("a rollback restores the {what} {model}.{name} without its data");
         self.report(
             &rules::CANNOT_RESTORE,
             step,
             message,
-            "remove it a release later, when nobody needs it back",
+            "remove it in a later release, when you no longer need to go back",
         );
-        if field.and_then(columns::fills_rows) == Some(false) {
+        if let Some(field) = field {
+            self.cannot_fill_again(step, model, name, field);
+        }
+    }
+
+    /// The rows that are there need a value when a rollback adds the column again.
+    fn cannot_fill_again(&mut self, step: &Step<'_>, model: &str, name: &str, field: &Field) {
+        let is_unique = field.unique == Some(true) && field.null == Some(false);
+        if columns::fills_rows(field) == Some(false) {
             let message = format!(
-                "going back fails once {model} has a row: {model}.{name} takes no NULL and has no default"
+                "a rollback fails if {model} has rows: {model}.{name} is NOT NULL and has no default"
             );
             self.report(
                 &rules::REVERSE_FAILS,
                 step,
                 message,
-                "give the field a default before it is removed",
+                "give the field a default before you remove it",
             );
-        } else if field.is_some_and(|field| {
-            field.unique == Some(true) && field.null == Some(false) && !columns::counts_by_itself(field)
-        }) {
+        } else if is_unique && !columns::is_auto_numbered(field) {
             let message = format!(
-                "going back fails once {model} has two rows: both get the same {name}, which is unique"
+                "a rollback fails if {model} has two rows: both get the same value of the unique {name}"
             );
-            self.fails_with(step, message, "take `unique` away before the field is removed");
+            self.fails_with(step, message, "remove `unique` before you remove the field");
         }
     }
 
@@ -109,7 +114,11 @@ impl Checker<'_> {
         if !known.field.is_many_to_many() {
             self.column_renamed(step, model, known, old, &known.column_as(new));
         } else if known.field.has_own_table() && known.field.table.is_none() {
-            self.renamed(step, &format!("the table of {model}.{old}"), &format!("that of {model}.{new}"));
+            self.renamed(
+                step,
+                &format!("the join table of {model}.{old}"),
+                &format!("that of {model}.{new}"),
+            );
         }
     }
 
@@ -127,4 +136,9 @@ impl Checker<'_> {
             self.renamed_from(step, &format!("the column {older} of {model}"), after, older == after);
         }
     }
+}
+
+/// What a field has in the database.
+fn kind(is_many_to_many: bool) -> &'static str {
+    if is_many_to_many { "join table" } else { "column" }
 }

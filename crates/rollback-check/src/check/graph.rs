@@ -1,4 +1,4 @@
-//! What is wrong with the graph itself.
+//! Errors in the graph: leaf nodes, missing dependencies, circles.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,7 +21,7 @@ impl Checker<'_> {
             leaves.entry(leaf.app.clone()).or_default().push(leaf.clone());
         }
         for (app, leaves) in leaves.into_iter().filter(|(_, leaves)| leaves.len() > 1) {
-            if self.may_hang_together(&app) {
+            if self.may_have_more_dependencies(&app) {
                 continue;
             }
             let names: Vec<&str> = leaves.iter().map(|leaf| leaf.name.as_str()).collect();
@@ -30,13 +30,13 @@ impl Checker<'_> {
             for leaf in new {
                 let span = self.class_of(leaf);
                 let message = format!("{app} has more than one leaf node: {names}");
-                self.add(&rules::LEAF_NODES, leaf, span, message, "`manage.py makemigrations --merge`");
+                self.add(&rules::LEAF_NODES, leaf, span, message, "run `manage.py makemigrations --merge`");
             }
         }
     }
 
-    /// Whether a migration of an app may depend on more than is known.
-    fn may_hang_together(&self, app: &str) -> bool {
+    /// Whether a migration of the app may have dependencies that are unknown.
+    fn may_have_more_dependencies(&self, app: &str) -> bool {
         let sources = self.range.head.sources().filter(|(id, _)| id.app == app);
         let unknown = sources.flat_map(|(_, source)| &source.unknown);
         let mut what = unknown.map(|unknown| unknown.what);
@@ -57,8 +57,8 @@ impl Checker<'_> {
                 {
                     continue;
                 }
-                let message = format!("{id} depends on {target}, which is not there");
-                let hint = "name a migration that is there, or bring it back";
+                let message = format!("{id} depends on {target}, which does not exist");
+                let hint = "depend on an existing migration, or restore the missing file";
                 self.add(&rules::MISSING_DEPENDENCY, id, reference.span.clone(), message, hint);
             }
         }
@@ -77,7 +77,7 @@ impl Checker<'_> {
             &first,
             span,
             message,
-            "move one of the operations into a migration of its own",
+            "move an operation into a separate migration to break the circle",
         );
     }
 

@@ -1,4 +1,4 @@
-//! What happened to migrations that were released already.
+//! Edits and deletions of migrations that were released before.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -43,28 +43,34 @@ impl Checker<'_> {
             match (older, newer) {
                 (Some(older), Some(newer)) if is_another(older, newer) => {
                     let message = format!(
-                        "{id} was released with other operations: its name stands for something else now"
+                        "{id} has the name of a released migration, but other operations: databases that applied that one skip it"
                     );
-                    self.add(&rules::REUSED, id, span, message, "give the new migration a name of its own");
+                    self.add(
+                        &rules::REUSED,
+                        id,
+                        span,
+                        message,
+                        "restore the released file, and give the new migration another name",
+                    );
                 }
                 _ => {
                     let message = format!(
-                        "{id} was edited after it was released: databases that have it do not get the change"
+                        "{id} was edited after it was released: databases that applied it do not get the change"
                     );
                     self.add(
                         &rules::EDITED,
                         id,
                         span,
                         message,
-                        "take the edit back, and make a new migration",
+                        "restore the file, and put the change into a new migration",
                     );
                 }
             }
         }
     }
 
-    /// Whether an edit is what Django asks for when a squash takes over: `replaces` goes, and dependencies on what was
-    /// replaced name the squash.
+    /// Whether an edit only completes a squash, as Django's documentation asks: `replaces` is removed, and dependencies on
+    /// replaced migrations name the squash instead.
     fn only_ends_a_squash(&self, older: &MigrationSource, newer: &MigrationSource) -> bool {
         let mut squashes: BTreeMap<MigrationId, MigrationId> = BTreeMap::new();
         for (squash, source) in self.range.base.sources() {
@@ -97,29 +103,30 @@ impl Checker<'_> {
             }
             let place = Place { path: file.path.clone(), range: 0..0, is_older: true };
             if squashes.is_empty() {
-                let message = format!("{id} is gone: a database that has it cannot be taken back past it");
-                self.add_at(&rules::DELETED, id, place, message, "bring the file back, or squash it");
+                let message = format!(
+                    "{id} was deleted after it was released: databases that applied it cannot be rolled back past it"
+                );
+                self.add_at(&rules::DELETED, id, place, message, "restore the file, or squash it");
             } else if let Some(squash) = squashes.iter().find(|squash| !base.files.contains_key(squash)) {
-                let message =
-                    format!("{id} is gone in the same release that brings {squash}, which replaces it");
+                let message = format!("{id} was deleted in the release that adds its squash, {squash}");
                 self.add_at(
                     &rules::SQUASHED_EARLY,
                     id,
                     place,
                     message,
-                    "keep it until every release has the squash",
+                    "keep the file until every database has had a release with the squash",
                 );
             }
         }
     }
 }
 
-/// Whether a module beside the migrations has none in it.
+/// Whether a module in a migrations package is not a migration.
 fn is_helper(source: &MigrationSource) -> bool {
     source.class.is_none()
 }
 
-/// Whether two migrations have nothing in common.
+/// Whether two migrations have no operation in common.
 fn is_another(older: &MigrationSource, newer: &MigrationSource) -> bool {
     let operations =
         |source: &MigrationSource| -> BTreeSet<String> { source.operations.iter().map(described).collect() };

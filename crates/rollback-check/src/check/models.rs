@@ -7,7 +7,7 @@ use super::step::Step;
 use crate::rules;
 use crate::state::{Known, Model};
 
-/// Constraints that are indexes.
+/// Constraints that PostgreSQL enforces with an index.
 const UNIQUE: &[&str] = &["UniqueConstraint", "ExclusionConstraint"];
 
 impl Checker<'_> {
@@ -16,16 +16,21 @@ impl Checker<'_> {
             self.unique_added(step, &format!("{class} of {model}"));
             self.blocks_writes(step, model);
         } else {
-            let message = format!("older code may write what {class} of {model} no longer allows");
-            self.report(&rules::NARROWED, step, message, "let the code keep to it a release before");
+            let message = format!("the older code may write rows that {class} of {model} rejects");
+            self.report(
+                &rules::NARROWED,
+                step,
+                message,
+                "first deploy code that complies, then add the constraint",
+            );
         }
     }
 
     pub(super) fn constraint_removed(&mut self, step: &Step<'_>, model: &str, name: &str) {
         let known = step.models.get(step.app(), model).filter(|model| model.is_older_table());
         if let Some(class) = known.and_then(|model| model.constraints.get(name)) {
-            let message = format!("going back fails once a row of {model} breaks {class} {name}");
-            self.fails_with(step, message, "change such rows before a rollback");
+            let message = format!("a rollback fails if a row of {model} violates {class} {name}");
+            self.fails_with(step, message, "fix such rows before a rollback");
         }
     }
 
@@ -37,31 +42,38 @@ impl Checker<'_> {
             self.blocks_writes(step, model);
         }
         if before.iter().any(|set| !sets.contains(set)) {
-            let message = format!("going back fails once rows of {model} break the former unique_together");
-            self.fails_with(step, message, "change such rows before a rollback");
+            let message = format!("a rollback fails if rows of {model} violate the former unique_together");
+            self.fails_with(step, message, "fix such rows before a rollback");
         }
     }
 
-    /// The column `_order`, which `order_with_respect_to` brings.
+    /// The column `_order`, which Django adds for `order_with_respect_to`.
     pub(super) fn ordered(&mut self, step: &Step<'_>, model: &str, is_ordered: bool) {
         let was_ordered = step.models.get(step.app(), model).is_some_and(|model| model.is_ordered);
         match (was_ordered, is_ordered) {
             (false, true) => {
-                let message = format!("going back drops the column {model}._order");
+                let message = format!("a rollback drops the column {model}._order and all data in it");
                 self.report(
                     &rules::LOSES_DATA,
                     step,
                     message,
-                    "export what must not be lost before a rollback",
+                    "export the data before a rollback if you need it",
                 );
-                let message = format!("older code cannot insert into {model} once _order is there");
-                self.report(&rules::NOT_NULL, step, message, "order rows by a field of your own");
+                let message = format!(
+                    "the older code cannot insert into {model}: it does not fill _order, which is NOT NULL"
+                );
+                self.report(
+                    &rules::NOT_NULL,
+                    step,
+                    message,
+                    "order rows by your own field, with a `db_default`",
+                );
             }
             (true, false) => {
-                let message = format!("going back brings the column {model}._order without what was in it");
-                self.report(&rules::CANNOT_RESTORE, step, message, "remove it a release later");
-                let message = format!("older code still reads the column {model}._order");
-                self.report(&rules::REMOVED_COLUMN, step, message, "remove it a release later");
+                let message = format!("a rollback restores the column {model}._order without its data");
+                self.report(&rules::CANNOT_RESTORE, step, message, "remove it in a later release");
+                let message = format!("the older code still reads the column {model}._order");
+                self.report(&rules::REMOVED_COLUMN, step, message, "remove it in a later release");
             }
             _ => {}
         }
@@ -76,9 +88,10 @@ impl Checker<'_> {
         let older = model.older_table.as_ref().unwrap_or(&before);
         self.renamed_from(step, &format!("the table {older}"), after, older == after);
         let has_join_table = |known: &Known<'_>| known.field.is_many_to_many() && known.field.has_own_table();
-        let renames_model = matches!(step.operation.action, Action::RenameModel { .. });
-        if before == after && renames_model && model.fields.values().any(has_join_table) {
-            self.renamed(step, &format!("the column for {name} in its join tables"), "another one");
+        let Action::RenameModel { new, .. } = &step.operation.action else { return };
+        if before == after && model.fields.values().any(has_join_table) {
+            let column = |model: &str| format!("{}_id", model.to_lowercase());
+            self.renamed(step, &format!("the column {} in its join tables", column(name)), &column(new));
         }
     }
 
@@ -87,15 +100,15 @@ impl Checker<'_> {
         if !model.is_older_table() {
             return;
         }
-        let message = format!("going back brings an empty table for {}.{name}, not its rows", step.app());
+        let message = format!("a rollback restores the table of {}.{name} without its rows", step.app());
         self.report(
             &rules::CANNOT_RESTORE,
             step,
             message,
-            "delete it a release later, when nobody needs it back",
+            "delete it in a later release, when you no longer need to go back",
         );
-        let message = format!("older code still uses the table of {}.{name}", step.app());
-        let hint = "delete the model from the state first, and the table in the next release";
+        let message = format!("the older code still uses the table of {}.{name}", step.app());
+        let hint = "remove the model from the state first (`state_operations`), and drop the table in the next release";
         self.report(&rules::REMOVED_TABLE, step, message, hint);
     }
 }

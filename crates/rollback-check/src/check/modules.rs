@@ -1,4 +1,4 @@
-//! What a migration says of itself: whether it runs in a transaction, and what it imports.
+//! A migration as a module: whether it runs in a transaction, and what it imports.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use super::checker::Checker;
 use crate::rules;
 
 impl Checker<'_> {
-    /// The folders of migrations, as dotted paths.
+    /// The folders with migrations, as dotted paths.
     pub(super) fn folders(&self) -> BTreeSet<String> {
         let files = self.range.head.files.values();
         files.filter_map(|file| Some(file.path.rsplit_once('/')?.0.replace('/', "."))).collect()
@@ -24,8 +24,8 @@ impl Checker<'_> {
         let may_be_repeated = |class: &str| class.ends_with("Concurrently") || class == "ValidateConstraint";
         let only_indexes = source.operations.iter().all(|operation| may_be_repeated(&operation.class));
         if let (false, span, false) = (source.atomic.0, &source.atomic.1, only_indexes) {
-            let message = format!("{id} runs outside a transaction: if it fails, part of it stays");
-            let hint = "leave only operations in it that need that, each safe to repeat";
+            let message = format!("{id} runs outside a transaction: if it fails, part of it stays applied");
+            let hint = "keep only operations in it that need this and can safely run twice";
             self.add(&rules::NOT_ATOMIC, id, span.clone(), message, hint);
         }
         for import in &source.imports {
@@ -36,15 +36,14 @@ impl Checker<'_> {
             if !is_inside(&module, folders)
                 && (is_project(&module) || named.as_deref().is_some_and(is_project))
             {
-                let message =
-                    format!("{id} imports {module}, which the code of another release may not have");
-                let hint = "copy what the migration needs into it";
+                let message = format!("{id} imports {module}, which another release may not have");
+                let hint = "copy what the migration needs into its file";
                 self.add(&rules::PROJECT_IMPORT, id, import.span.clone(), message, hint);
             }
         }
     }
 
-    /// A module that a migration imports, without dots in front.
+    /// The absolute path of a module that a migration imports.
     fn absolute(&self, id: &MigrationId, module: &str) -> String {
         let below = module.trim_start_matches('.');
         let level = module.len() - below.len();
@@ -59,7 +58,7 @@ impl Checker<'_> {
     }
 }
 
-/// Whether a module is a folder of migrations or in one; `src.shop.migrations` is imported as `shop.migrations`.
+/// Whether a module is a migrations package or inside one. `src.shop.migrations` is imported as `shop.migrations`.
 fn is_inside(module: &str, folders: &BTreeSet<String>) -> bool {
     let parent = module.rsplit_once('.').map_or("", |(parent, _)| parent);
     let is_folder = |path: &str| {

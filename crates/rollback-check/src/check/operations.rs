@@ -38,8 +38,8 @@ impl Checker<'_> {
         self.inside(step);
     }
 
-    /// The operation, or those inside of it that change the database. Between these the models are as before all of
-    /// them: none depends on one of them.
+    /// The operation, or the operations inside it that change the database. Each of these sees the models as they are
+    /// before all of them.
     fn inside(&mut self, step: &Step<'_>) {
         if let Action::Separate { database, .. } = &step.operation.action {
             for operation in database {
@@ -54,8 +54,13 @@ impl Checker<'_> {
         };
         if is_undone_by_nothing(step.operation) && !does_nothing {
             let message =
-                format!("going back leaves what {} of {} did as it is", described(step.operation), step.id);
-            self.report(&rules::CANNOT_RESTORE, step, message, "see that the older code can live with it");
+                format!("a rollback does not undo what {} of {} did", described(step.operation), step.id);
+            self.report(
+                &rules::CANNOT_RESTORE,
+                step,
+                message,
+                "make sure that the older code works with the result",
+            );
         }
         self.changes(step);
     }
@@ -64,26 +69,32 @@ impl Checker<'_> {
         if !is_irreversible(step.operation) {
             return;
         }
-        let missing = match step.operation.action {
-            Action::RunPython { reverse: Reverse::Missing, .. } => "has no reverse_code",
-            Action::RunSql { reverse: Reverse::Missing, .. } => "has no reverse_sql",
-            Action::Separate { .. } => "has an operation inside that cannot be undone",
-            _ => "says that it cannot be undone",
+        let (why, hint) = match step.operation.action {
+            Action::RunPython { reverse: Reverse::Missing, .. } => {
+                ("has no reverse_code", "add `reverse_code`: `RunPython.noop` if nothing needs undoing")
+            }
+            Action::RunSql { reverse: Reverse::Missing, .. } => {
+                ("has no reverse_sql", "add `reverse_sql`: `RunSQL.noop` if nothing needs undoing")
+            }
+            Action::Separate { .. } => (
+                "contains an operation that cannot be undone",
+                "give that operation a reverse: `noop` if nothing needs undoing",
+            ),
+            _ => ("is declared irreversible", "write what undoes it, and remove `reversible = False`"),
         };
-        let message = format!("{} of {} {missing}", described(step.operation), step.id);
-        let hint = "give it a reverse, `noop` where nothing has to be done";
+        let message = format!("{} of {} {why}", described(step.operation), step.id);
         self.report(&rules::IRREVERSIBLE, step, message, hint);
     }
 
     fn changes(&mut self, step: &Step<'_>) {
         match &step.operation.action {
             Action::CreateModel { name, has_table, .. } if *has_table != Some(false) => {
-                let message = format!("going back drops the table of {}.{name} with all rows", step.app());
+                let message = format!("a rollback drops the table of {}.{name} and all its rows", step.app());
                 self.report(
                     &rules::LOSES_DATA,
                     step,
                     message,
-                    "export what must not be lost before a rollback",
+                    "export the data before a rollback if you need it",
                 );
             }
             Action::AddField { model, name, field } => self.field_added(step, model, name, field),

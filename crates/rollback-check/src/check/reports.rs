@@ -7,13 +7,14 @@ use crate::rules::{self, Level, Rule};
 use crate::vendor::Vendor;
 
 impl Checker<'_> {
-    /// What has been renamed since the older release: once more, or back.
+    /// Something that the older code knows as `what` gets another name. An earlier finding about it goes: only the last
+    /// name counts, and none if it is the first one again.
     pub(super) fn renamed_from(&mut self, step: &Step<'_>, what: &str, after: &str, is_back: bool) {
-        let mark = format!("{what}, which");
+        let beginning = still_uses(what);
         let is_about_it = |finding: &Finding| {
             finding.rule == &rules::RENAMED
                 && finding.migration.app == step.app()
-                && finding.message.contains(&mark)
+                && finding.message.starts_with(&beginning)
         };
         self.found.retain(|finding| !is_about_it(finding));
         if !is_back {
@@ -22,26 +23,35 @@ impl Checker<'_> {
     }
 
     pub(super) fn renamed(&mut self, step: &Step<'_>, old: &str, new: &str) {
-        let message = format!("older code still uses {old}, which becomes {new}");
-        self.report(&rules::RENAMED, step, message, "keep the name in the database: `db_column`, `db_table`");
+        let message = format!("{}{new}", still_uses(old));
+        self.report(
+            &rules::RENAMED,
+            step,
+            message,
+            "keep the name in the database with `db_column` or `db_table`",
+        );
     }
 
     pub(super) fn unique_added(&mut self, step: &Step<'_>, what: &str) {
-        let message = format!("older code may write what {what} no longer allows");
-        self.report(&rules::UNIQUE_ADDED, step, message, "let the code keep to it a release before");
+        let message = format!("the older code may write rows that violate {what}");
+        self.report(
+            &rules::UNIQUE_ADDED,
+            step,
+            message,
+            "first deploy code that complies, then add the constraint",
+        );
     }
 
     pub(super) fn blocks_writes(&mut self, step: &Step<'_>, model: &str) {
         if self.range.database == Some(Vendor::Sqlite) {
             return;
         }
-        let message =
-            format!("on PostgreSQL nobody can write to the table of {model} while the index is built");
+        let message = format!("PostgreSQL blocks writes to the table of {model} while it builds the index");
         self.report(
             &rules::BLOCKS_WRITES,
             step,
             message,
-            "AddIndexConcurrently, in a migration with `atomic = False`",
+            "use `AddIndexConcurrently`, in a migration with `atomic = False`",
         );
     }
 
@@ -49,16 +59,16 @@ impl Checker<'_> {
         if self.range.database == Some(Vendor::Sqlite) {
             return;
         }
-        let message = format!("PostgreSQL writes the table anew while nobody can read or write it: {why}");
+        let message = format!("PostgreSQL rewrites the table and blocks reads and writes meanwhile: {why}");
         self.report(
             &rules::REWRITES_TABLE,
             step,
             message,
-            "add a column, fill it in batches, and change over",
+            "add a new column, fill it in batches, then switch to it",
         );
     }
 
-    /// Going back fails with some rows, not with every one.
+    /// A rollback fails with some rows, not with every one.
     pub(super) fn fails_with(&mut self, step: &Step<'_>, message: String, hint: &str) {
         self.report(&rules::REVERSE_FAILS, step, message, hint);
         if let Some(Finding { level, .. }) = self.found.last_mut() {
@@ -69,4 +79,9 @@ impl Checker<'_> {
     pub(super) fn report(&mut self, rule: &'static Rule, step: &Step<'_>, message: String, hint: &str) {
         self.add(rule, step.id, step.operation.span.clone(), message, hint);
     }
+}
+
+/// How the message about a rename begins.
+fn still_uses(old: &str) -> String {
+    format!("the older code still uses {old}, which becomes ")
 }

@@ -17,7 +17,7 @@ impl Step<'_> {
         &self.id.app
     }
 
-    /// Whether the older release has the model's table.
+    /// Whether the older revision has the model's table.
     pub(super) fn is_older_table(&self, model: &str) -> bool {
         self.models.get(self.app(), model).is_none_or(Model::is_older_table)
     }

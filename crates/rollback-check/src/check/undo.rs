@@ -7,8 +7,8 @@ use rollback_core::{MigrationFacts, MigrationId};
 use super::checker::Checker;
 use crate::range::Range;
 
-/// The squashes of which the older commit has a part: a database that comes from there runs the rest of what they
-/// replace, not the squash.
+/// New squashes that replace some migrations of the older commit, and some others. A database at the older commit runs
+/// the missing ones, not the squash.
 pub(super) fn split(range: &Range<'_>, facts: &[MigrationFacts]) -> BTreeSet<MigrationId> {
     let is_older = |id: &MigrationId| range.base.files.contains_key(id);
     let is_split = |fact: &&MigrationFacts| {
@@ -18,16 +18,16 @@ pub(super) fn split(range: &Range<'_>, facts: &[MigrationFacts]) -> BTreeSet<Mig
 }
 
 impl Checker<'_> {
-    /// What going back undoes: the new migrations, children first, without squashes of what is there already.
+    /// What a rollback undoes: the new migrations, children first, without squashes of older migrations.
     pub(super) fn undone(&self, facts: &[MigrationFacts]) -> Vec<MigrationId> {
-        let only_records: BTreeSet<&MigrationId> =
-            facts.iter().filter(|fact| self.only_records(fact)).map(|fact| &fact.id).collect();
-        let is_undone = |id: &&&MigrationId| self.new.contains(**id) && !only_records.contains(**id);
+        let only_marked: BTreeSet<&MigrationId> =
+            facts.iter().filter(|fact| self.is_only_marked(fact)).map(|fact| &fact.id).collect();
+        let is_undone = |id: &&&MigrationId| self.new.contains(**id) && !only_marked.contains(**id);
         self.order.iter().rev().filter(is_undone).map(|id| MigrationId::clone(id)).collect()
     }
 
-    /// Whether a squash stands for migrations that the older commit has: then nothing is run for it.
-    fn only_records(&self, fact: &MigrationFacts) -> bool {
+    /// Whether a migration is a squash of migrations that the older commit has: then Django only marks it as applied.
+    fn is_only_marked(&self, fact: &MigrationFacts) -> bool {
         !fact.replaces.is_empty() && fact.replaces.iter().all(|id| self.range.base.files.contains_key(id))
     }
 }

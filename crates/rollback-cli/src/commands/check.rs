@@ -153,7 +153,7 @@ fn idle_comments<'t>(compared: &Compared<'_>, texts: &dyn Fn(&Place) -> Option<&
         let place = Place { path, range: 0..0, is_older: false };
         let comments = texts(&place).map(Suppressions::of).unwrap_or_default();
         lines.extend(comments.idle().iter().map(|Idle { line, why }| {
-            safe(format!("Warning: the comment at {}:{line} leaves nothing out: {why}.", place.path))
+            safe(format!("Warning: the comment at {}:{line} has no effect: {why}.", place.path))
         }));
     }
     lines
@@ -183,7 +183,7 @@ fn fail_on(arguments: &CheckArguments, config: &Config) -> Option<Level> {
 fn explain(context: &mut Context<'_>, code: &str) -> Result<i32, CliError> {
     let Some(rule) = Rule::find(code) else {
         return Err(CliError::usage(
-            format!("there is no rule {code:?}"),
+            format!("unknown rule {code:?}"),
             "docs/rules/README.md lists them; `check --statistics` shows those that found something",
         ));
     };
