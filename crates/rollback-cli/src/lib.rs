@@ -31,6 +31,11 @@ pub trait Door {
     /// The surroundings of the process.
     fn environment(&self) -> &Environment;
 
+    /// Who runs this process.
+    fn actor(&self) -> Actor {
+        actor()
+    }
+
     /// Connects to the database that the user chose, or to the default one.
     fn connect(&mut self, choice: &DatabaseChoice) -> Result<Session, CliError>;
 

@@ -320,7 +320,7 @@ impl<'a> Context<'a> {
     }
 
     fn actor(&self) -> Actor {
-        crate::actor()
+        self.door.actor()
     }
 }
 
