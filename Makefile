@@ -5,10 +5,11 @@ DJANGO ?= 5.2
 VENV := .venv
 BIN := $(VENV)/bin
 CARGO_TARGET_DIR ?= target
+DENY ?= licenses bans sources
 export CARGO_TARGET_DIR
 SOURCES := $(shell find crates python -type f -not -name '*.pyc') Cargo.toml Cargo.lock pyproject.toml
 
-.PHONY: help demo test test-rust test-python test-matrix lint fmt wheel image bench test-faults test-fuzz test-mutants test-packages clean
+.PHONY: help demo test test-rust test-python test-matrix test-long lint deny msrv fmt wheel image bench test-faults test-fuzz test-mutants test-packages clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -41,6 +42,8 @@ test-mutants: .installed ## break our own safety code, and see that a test notic
 test-packages: .installed ## published packages as releases, there and back (long)
 	$(BIN)/python -m pytest tests/packages
 
+test-long: deny msrv test-faults test-mutants test-packages test-matrix ## the long tier of CI: hours
+
 lint: $(VENV)/.tools ## formatting, lints and documentation, all as errors
 	cargo fmt --all --check
 	cargo fmt --check --manifest-path crates/rollback-source/fuzz/Cargo.toml
@@ -49,6 +52,15 @@ lint: $(VENV)/.tools ## formatting, lints and documentation, all as errors
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 	$(BIN)/ruff check python tests demo bench tools
 	$(BIN)/ruff format --check python tests demo bench tools
+	@if cargo deny --version >/dev/null 2>&1; then $(MAKE) --no-print-directory deny; \
+		else echo "dependencies are not checked: cargo-deny is not installed"; fi
+
+deny: ## licences, bans and sources of the dependencies; needs cargo-deny. With network: DENY="advisories licenses bans sources"
+	cargo deny --all-features --locked check $(DENY)
+	cargo deny --all-features --locked --manifest-path crates/rollback-source/fuzz/Cargo.toml check --config deny.toml $(DENY)
+
+msrv: ## the oldest Rust that Cargo.toml declares: compile with it where it is installed, else what clippy knows of it
+	$(PYTHON) tools/msrv.py
 
 fmt: $(VENV)/.tools ## format everything
 	cargo fmt --all
