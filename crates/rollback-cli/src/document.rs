@@ -1,4 +1,4 @@
-//! The JSON documents of `--format json`. Their shape is a promise: `docs/json.md` describes it.
+//! The JSON documents of `--format json`. Their shape is a promise: `docs/json/` describes it.
 
 use rollback_core::plan::{Blocker, Plan, Segment, Step, Warning};
 use rollback_core::{MigrationId, Release, SchemaDifference, SchemaObject};

@@ -1,4 +1,4 @@
-//! The JSON document of `graph --format json`: what the text of each migration says. `docs/json.md` describes it.
+//! The JSON document of `graph --format json`: what the text of each migration says. `docs/json/` describes it.
 
 use rollback_check::Release;
 use rollback_core::{CommitId, MigrationId};
