@@ -1,10 +1,11 @@
-# Every target does its own set-up: it needs Rust, Python 3.10 or newer, git and a C compiler, and nothing else.
+# Every target does its own set-up. You need Rust, Python 3.10 or newer, git and a C compiler.
 
 PYTHON ?= python3
 DJANGO ?= 5.2
 VENV := .venv
 BIN := $(VENV)/bin
 CARGO_TARGET_DIR ?= target
+# `advisories` needs the network: make deny DENY="advisories licenses bans sources"
 DENY ?= licenses bans sources
 export CARGO_TARGET_DIR
 SOURCES := $(shell find crates python -type f -not -name '*.pyc') Cargo.toml Cargo.lock pyproject.toml
@@ -14,10 +15,10 @@ SOURCES := $(shell find crates python -type f -not -name '*.pyc') Cargo.toml Car
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-demo: .installed ## a small shop is deployed three times and taken back to v1, on SQLite
+demo: .installed ## deploy a small shop three times and take it back to v1, on SQLite
 	$(BIN)/python demo/demo.py
 
-test: test-rust test-python ## all tests, on SQLite and on a PostgreSQL of their own
+test: test-rust test-python ## run all tests, on SQLite and on a PostgreSQL of their own
 
 test-rust: $(VENV)/.tools
 	DJANGO_ROLLBACK_TEST_PG_BIN="$$(PYTHONPATH=tests $(BIN)/python -m harness.postgres)" \
@@ -26,25 +27,25 @@ test-rust: $(VENV)/.tools
 test-python: .installed
 	$(BIN)/python -m pytest tests -n auto
 
-test-matrix: $(VENV)/.tools ## the Python tests with every supported pair of Python and Django that is there
+test-matrix: $(VENV)/.tools ## run the Python tests with every supported pair of Python and Django on this machine
 	tools/wheel dev
 	$(BIN)/python tools/matrix.py
 
-test-faults: .installed ## kills, cuts, contention, races and random walks without number (long)
+test-faults: .installed ## run kills, cuts, contention, races and random walks (long)
 	$(BIN)/python -m pytest tests/faults -s
 
-test-fuzz: ## texts that are nearly migrations, through all that reads them, for FUZZ_SECONDS (60); needs a C++ compiler
+test-fuzz: ## read texts that are nearly migrations, for FUZZ_SECONDS (60); needs a C++ compiler
 	$(PYTHON) tools/fuzz.py
 
-test-mutants: .installed ## break our own safety code, and see that a test notices (long)
+test-mutants: .installed ## break our own safety code, and check that a test notices (long)
 	$(BIN)/python tools/mutants.py
 
-test-packages: .installed ## published packages as releases, there and back (long)
+test-packages: .installed ## migrate published packages there and back (long)
 	$(BIN)/python -m pytest tests/packages
 
-test-long: deny msrv test-faults test-mutants test-packages test-matrix ## the long tier of CI: hours
+test-long: deny msrv test-faults test-mutants test-packages test-matrix ## run all long checks (hours); needs cargo-deny
 
-lint: $(VENV)/.tools ## formatting, lints and documentation, all as errors
+lint: $(VENV)/.tools ## check formatting, lints and documentation
 	cargo fmt --all --check
 	cargo fmt --check --manifest-path crates/rollback-source/fuzz/Cargo.toml
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
@@ -55,11 +56,11 @@ lint: $(VENV)/.tools ## formatting, lints and documentation, all as errors
 	@if cargo deny --version >/dev/null 2>&1; then $(MAKE) --no-print-directory deny; \
 		else echo "dependencies are not checked: cargo-deny is not installed"; fi
 
-deny: ## licences, bans and sources of the dependencies; needs cargo-deny. With network: DENY="advisories licenses bans sources"
+deny: ## check licences, bans and sources of the dependencies; needs cargo-deny
 	cargo deny --all-features --locked check $(DENY)
 	cargo deny --all-features --locked --manifest-path crates/rollback-source/fuzz/Cargo.toml check --config deny.toml $(DENY)
 
-msrv: ## the oldest Rust that Cargo.toml declares: compile with it where it is installed, else what clippy knows of it
+msrv: ## check the oldest Rust that Cargo.toml declares
 	$(PYTHON) tools/msrv.py
 
 fmt: $(VENV)/.tools ## format everything
@@ -68,10 +69,10 @@ fmt: $(VENV)/.tools ## format everything
 	$(BIN)/ruff check --quiet --fix python tests demo bench tools
 	$(BIN)/ruff format --quiet python tests demo bench tools
 
-wheel: $(VENV)/.tools ## the wheel, optimised, in dist/: extension module, Django app and binary
+wheel: $(VENV)/.tools ## build the optimised wheel in dist/: extension module, Django app and binary
 	tools/wheel release
 
-image: ## the binary and a Dockerfile for it, in dist/image: nothing is downloaded, and no image is built
+image: ## put the binary and its Dockerfile into dist/image
 	cargo build --release --quiet --locked --package django-rollback
 	mkdir -p dist/image
 	cp $(CARGO_TARGET_DIR)/release/django-rollback deploy/image/Dockerfile dist/image/
@@ -106,4 +107,3 @@ $(VENV)/.tools: tools/requirements.txt
 	tools/wheel dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps dist/dev/*.whl
 	touch $@
-

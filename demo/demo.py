@@ -1,7 +1,7 @@
-"""The main job, shown: a small shop is deployed three times, and one command takes its database back to the first time.
+"""Shows the main job: a small shop is deployed three times, and one command takes its database back to v1.
 
-The shop's releases are in `shop/`, each folder with the files that are new in it. Whether the way back was right is
-not taken on trust: the database is compared with one freshly built at v1, and the code of v1 is asked whether it fits.
+`shop/` has a folder for each release, with the files that are new in it. The demo proves the result: it compares the
+database with one freshly built at v1, and asks the code of v1 whether it has anything to migrate.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ TABLES_OF_V1 = ["catalog_product", "customers_customer"]
 
 
 class ProofFailed(Exception):
-    """The database or a command is not as it has to be; the message says in what."""
+    """The database or a command is not as expected; the message says what differs."""
 
 
 def main() -> int:
-    """Run the demo; exit code 0 means that every proof held."""
+    """Run the demo; exit code 0 means that everything was proved."""
     if importlib.util.find_spec("django_rollback") is None:
         print("django_rollback is not installed for this Python: run `make demo`", file=sys.stderr)
         return 1
@@ -46,7 +46,7 @@ def main() -> int:
         except (CommandFailed, ProofFailed) as error:
             print(f"\nthe demo failed: {error}", file=sys.stderr)
             return 1
-    print(f"\nAll of it held, in {time.monotonic() - started:.0f} s.")
+    print(f"\nEverything was proved, in {time.monotonic() - started:.0f} s.")
     return 0
 
 
@@ -61,9 +61,9 @@ def run(folder: Path) -> None:
             rows_at_v1 = oracle.rows(shop.database, TABLES_OF_V1)
             show_rows(shop.database)
 
-    title("v3 has to go. Where can we go back to?")
+    title("v3 is broken. Where can we go back to?")
     manage(shop, "rollback_migrations", "--list")
-    title("What would going back to v1 do? (nothing is changed)")
+    title("What would going back to v1 do? (nothing is written)")
     untouched = oracle.migrations(shop.database)
     manage(shop, "rollback_migrations", "-t", "v1", "--fake")
     prove("the preview changed nothing", oracle.migrations(shop.database) == untouched)
@@ -71,18 +71,18 @@ def run(folder: Path) -> None:
     manage(shop, "rollback_migrations", "-t", "v1")
     manage(shop, "rollback_migrations", "--list")
 
-    title("Is it right? Compare with a database freshly built at v1")
+    title("Is the result right? Compare it with a database freshly built at v1")
     compare(shop, fresh_at_v1(shop, folder))
     show_rows(shop.database)
-    prove("the rows of v1 survived the trip", oracle.rows(shop.database, TABLES_OF_V1) == rows_at_v1)
-    title("And the code of v1?")
+    prove("the rows of v1 are all there, with their values", oracle.rows(shop.database, TABLES_OF_V1) == rows_at_v1)
+    title("Does the code of v1 fit?")
     git(shop, "checkout", "v1")
     code = manage(shop, "migrate", "--check", may_fail=True)
     prove("the code of v1 has nothing to migrate", code == 0)
 
 
 def write_release(shop: Project, release: str) -> None:
-    """Commit the files of a release, on top of those of the one before, and tag it."""
+    """Commit the files of a release on top of the release before, and tag it."""
     folder = HERE / "shop" / release
     files = {str(path.relative_to(folder)): path.read_text() for path in sorted(folder.rglob("*.*")) if path.is_file()}
     shop.install_apps([*BASE_APPS, *APPS[release]])
@@ -90,7 +90,7 @@ def write_release(shop: Project, release: str) -> None:
 
 
 def deploy(shop: Project, release: str) -> None:
-    """What a deployment does, and then the rows that come in while the release is in use."""
+    """Do what a deployment does, then add the rows that come in while the release is in use."""
     title(f"Deploy {release}")
     git(shop, "checkout", release)
     manage(shop, "migrate")
@@ -100,14 +100,14 @@ def deploy(shop: Project, release: str) -> None:
 
 
 def fresh_at_v1(shop: Project, folder: Path) -> Database:
-    """The oracle: a database that never was at any other release."""
+    """A database that was never at another release, to compare with."""
     fresh = shop.clone_at("v1", new_database(folder / "fresh.sqlite3"))
     fresh.manage("migrate")
     return fresh.database
 
 
 def compare(shop: Project, fresh: Database) -> None:
-    """Prove that the shop's database is what a fresh one at v1 is."""
+    """Prove that the shop's database equals a fresh one at v1."""
     schema = oracle.schema(shop.database)
     prove(f"the same schema, in all {len(schema.splitlines())} definitions", schema == oracle.schema(fresh))
     applied = oracle.migrations(shop.database)
@@ -115,14 +115,14 @@ def compare(shop: Project, fresh: Database) -> None:
 
 
 def prove(claim: str, holds: bool) -> None:
-    """Say that `claim` holds, or stop."""
+    """Print that `claim` is true, or stop."""
     if not holds:
         raise ProofFailed(f"not true: {claim}")
     print(f"  proved: {claim}")
 
 
 def manage(shop: Project, *args: str, may_fail: bool = False) -> int:
-    """Run a command of the project in the open, and return its exit code."""
+    """Run a command of the project, print it with its output, and return its exit code."""
     print(f"$ manage.py {' '.join(args)}", flush=True)
     command = [shop.python, "manage.py", *args]
     result = subprocess.run(
@@ -135,26 +135,26 @@ def manage(shop: Project, *args: str, may_fail: bool = False) -> int:
 
 
 def git(shop: Project, *args: str) -> None:
-    """Run git in the open."""
+    """Run git, and print the command with its output."""
     print(f"$ git {' '.join(args)}")
     show(shop.git(*args, "--quiet"))
 
 
 def show(output: str) -> None:
-    """Print what a command said, set in."""
+    """Print the output of a command, indented."""
     for line in output.rstrip().splitlines():
         print(f"    {line}".rstrip())
 
 
 def show_rows(database: Database) -> None:
-    """Print the rows that were there at v1, as they are now."""
+    """Print the rows of v1 as they are now."""
     for table, rows in oracle.rows(database, TABLES_OF_V1).items():
         for row in rows:
             print(f"  {table}: {', '.join(f'{name}={value}' for name, value in row.items())}")
 
 
 def title(text: str) -> None:
-    """Open the next part of the story."""
+    """Print a heading."""
     print(f"\n── {text} ".ljust(100, "─"), flush=True)
 
 
