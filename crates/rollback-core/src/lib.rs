@@ -7,6 +7,7 @@
 pub mod applied;
 pub mod capsule;
 pub mod commit;
+pub mod diagnostics;
 pub mod effect;
 pub mod graph;
 pub mod legacy;
@@ -14,13 +15,13 @@ pub mod migration;
 pub mod past;
 pub mod plan;
 pub mod release;
-pub mod remark;
 pub mod schema;
 pub mod sql;
 mod squash;
 pub mod stored;
 #[cfg(test)]
 mod testing;
+pub mod way;
 
 pub use applied::{AppliedRow, AppliedSet};
 pub use capsule::{Capsule, OperationFacts, Recording, Reverse};

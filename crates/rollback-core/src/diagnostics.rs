@@ -4,8 +4,8 @@ use std::fmt;
 
 use crate::effect::Rule;
 use crate::migration::MigrationId;
-use crate::plan::Way;
 use crate::schema::{self, SchemaDifference};
+use crate::way::Way;
 
 /// A reason that a plan cannot run.
 #[derive(Clone, Debug, PartialEq, Eq)]
