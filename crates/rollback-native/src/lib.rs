@@ -7,7 +7,6 @@
 pub mod interrupt;
 mod postgres;
 mod sqlite;
-mod tls;
 mod url;
 
 pub use crate::postgres::PostgresDatabase;

@@ -4,14 +4,17 @@
 //! transaction to another session; nothing is set outside a transaction for the same reason.
 
 mod connect;
+mod failure;
+mod tls;
 mod values;
 
 use postgres::Client;
-use rollback_engine::ports::{Database, DatabaseError, DatabaseErrorKind, Dialect, Purpose, Row, Value};
+use rollback_engine::ports::{Database, DatabaseError, Dialect, Purpose, Row, Value};
 
 use crate::interrupt::{Cancel, Canceller};
-use crate::tls;
 use crate::url::PostgresUrl;
+
+use self::failure::failure;
 
 /// A connection to a PostgreSQL server.
 pub struct PostgresDatabase {
@@ -96,26 +99,4 @@ impl Database for PostgresDatabase {
     fn another(&self) -> Result<Box<dyn Database>, DatabaseError> {
         Ok(Box::new(Self::connect(&self.url)?))
     }
-}
-
-/// The driver's failure as ours. Only the server's primary message is taken: the detail has row contents.
-fn failure(error: &postgres::Error) -> DatabaseError {
-    if let Some(reported) = error.as_db_error() {
-        return DatabaseError::from_sqlstate(reported.code().code(), reported.message());
-    }
-    let lost = error.is_closed() || cause(error).is_some_and(|cause| cause.is::<std::io::Error>());
-    let kind = if lost { DatabaseErrorKind::Unreachable } else { DatabaseErrorKind::Other };
-    DatabaseError::new(kind, &words(error))
-}
-
-/// The driver's own words, with the cause it keeps apart.
-fn words(error: &postgres::Error) -> String {
-    match cause(error) {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
-    }
-}
-
-fn cause(error: &postgres::Error) -> Option<&(dyn std::error::Error + 'static)> {
-    std::error::Error::source(error)
 }

@@ -3,27 +3,24 @@
 //! Everything that decides about a connection is settled here, once; nothing here connects. A password is
 //! kept in a [`Secret`], so that nothing that is printed can hold one.
 
+mod environment;
 mod error;
-mod passfile;
+mod ignored;
 mod postgres;
-mod read;
 mod secret;
-mod settings;
 mod split;
 mod sqlite;
 
 use std::fmt;
 use std::path::PathBuf;
 
+use self::environment::Environment;
 pub use self::error::UrlError;
 pub use self::postgres::{
     ChannelBinding, ClientCertificate, PostgresUrl, Roots, Server, SessionTarget, Tls, TlsMode,
 };
 pub use self::secret::Secret;
 use self::split::Split;
-
-/// The environment, asked for one variable at a time.
-type Environment<'a> = dyn Fn(&str) -> Option<String> + 'a;
 
 /// Which database to open, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +54,7 @@ impl DatabaseUrl {
         match split.scheme.to_ascii_lowercase().as_str() {
             "sqlite" => Ok(Self::Sqlite { path: sqlite::path(split)? }),
             "postgres" | "postgresql" | "postgis" | "pgsql" => {
-                Ok(Self::Postgres(Box::new(read::postgres(split, env)?)))
+                Ok(Self::Postgres(Box::new(postgres::read(split, env)?)))
             }
             "mysql" | "mysql2" | "mysqlgis" | "mariadb" => Err(UrlError::MySql),
             other => Err(UrlError::UnsupportedScheme(other.to_owned())),

@@ -11,8 +11,10 @@ use postgres::{Client, Error};
 use rollback_engine::ports::{DatabaseError, DatabaseErrorKind};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::tls;
 use crate::url::{ChannelBinding, PostgresUrl, Server, SessionTarget, Tls, TlsMode};
+
+use super::failure::cause;
+use super::tls;
 
 /// Why one server gave no connection.
 enum Failure {
@@ -136,7 +138,7 @@ fn reason(failure: &Failure, url: &PostgresUrl, server: &Server) -> String {
     if let Some(reported) = error.as_db_error() {
         return reported.message().to_owned() + &exposed_file(url, server);
     }
-    let text = super::cause(error).map_or_else(|| error.to_string(), ToString::to_string);
+    let text = cause(error).map_or_else(|| error.to_string(), ToString::to_string);
     if text == "password missing" {
         return format!("the server asks for a password and none was given{}", exposed_file(url, server));
     }

@@ -3,6 +3,8 @@
 use postgres::types::{FromSql, ToSql, Type};
 use rollback_engine::ports::{DatabaseError, DatabaseErrorKind, Row, Value};
 
+use super::failure::failure;
+
 /// A parameter and the type that the server is told.
 type Typed<'a> = (&'a (dyn ToSql + Sync), Type);
 
@@ -49,6 +51,6 @@ fn read<'row, T: FromSql<'row>>(
     index: usize,
     wrap: impl Fn(T) -> Value,
 ) -> Result<Value, DatabaseError> {
-    let value: Option<T> = row.try_get(index).map_err(|error| super::failure(&error))?;
+    let value: Option<T> = row.try_get(index).map_err(|error| failure(&error))?;
     Ok(value.map_or(Value::Null, wrap))
 }

@@ -1,5 +1,9 @@
 //! A PostgreSQL connection with everything decided: what a URL and the environment come to.
 
+mod passfile;
+mod read;
+mod settings;
+
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -8,6 +12,8 @@ use std::time::Duration;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::Secret;
+
+pub(super) use self::read::read;
 
 /// Which server, database and user, and how the connection is protected.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use super::UrlError;
+use super::ignored::refuse_unless_ignored;
 use super::split::{Split, decode};
-use super::{UrlError, settings};
 
 /// The path after the third slash.
 pub(super) fn path(split: &Split<'_>) -> Result<PathBuf, UrlError> {
@@ -14,7 +15,7 @@ pub(super) fn path(split: &Split<'_>) -> Result<PathBuf, UrlError> {
         return Err(UrlError::SqliteHost);
     }
     for (name, _) in &split.query {
-        settings::refuse_unless_ignored(name)?;
+        refuse_unless_ignored(name)?;
     }
     match decode(split.path, "path")? {
         path if path.is_empty() => Err(UrlError::NoSqlitePath),

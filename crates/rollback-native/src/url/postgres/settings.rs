@@ -3,8 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use super::split::{Split, decode};
-use super::{Environment, UrlError};
+use crate::url::UrlError;
+use crate::url::environment::Environment;
+use crate::url::ignored::refuse_unless_ignored;
+use crate::url::split::{Split, decode};
 
 /// The parameters that are known, each with the variable that stands in for it.
 /// <https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS>
@@ -26,31 +28,6 @@ const PARAMETERS: &[(&str, Option<&str>)] = &[
     ("sslrootcert", Some("PGSSLROOTCERT")),
     ("target_session_attrs", Some("PGTARGETSESSIONATTRS")),
     ("user", Some("PGUSER")),
-];
-
-/// Parameters that Django projects put into a URL and that change nothing for this program: neither which
-/// database is reached nor how well the connection is protected.
-const IGNORED: &[&str] = &[
-    "atomic_requests",
-    "cached_statements",
-    "check_same_thread",
-    "client_encoding",
-    "conn_health_checks",
-    "conn_max_age",
-    "disable_server_side_cursors",
-    "gssencmode",
-    "init_command",
-    "keepalives",
-    "keepalives_count",
-    "keepalives_idle",
-    "keepalives_interval",
-    "pool",
-    "prepare_threshold",
-    "server_side_binding",
-    "ssl_require",
-    "tcp_user_timeout",
-    "timeout",
-    "transaction_mode",
 ];
 
 /// The settings of one URL.
@@ -107,14 +84,5 @@ impl<'a> Settings<'a> {
             Some(chosen) => Ok(Some(chosen)),
             None => Err(UrlError::InvalidValue { name, value, expected }),
         }
-    }
-}
-
-/// An error for a parameter that is not simply ignored.
-pub(super) fn refuse_unless_ignored(name: &str) -> Result<(), UrlError> {
-    match name.to_ascii_lowercase() {
-        name if IGNORED.contains(&name.as_str()) => Ok(()),
-        name if name == "service" || name == "servicefile" => Err(UrlError::Service),
-        _ => Err(UrlError::UnknownParameter(name.to_owned())),
     }
 }

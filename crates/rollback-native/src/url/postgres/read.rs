@@ -4,13 +4,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::url::environment::Environment;
+use crate::url::split::{Split, decode};
+use crate::url::{Secret, UrlError};
+
 use super::passfile::{Login, PasswordFile};
-use super::postgres::{
-    ChannelBinding, ClientCertificate, PostgresUrl, Roots, Server, SessionTarget, Tls, TlsMode,
-};
 use super::settings::Settings;
-use super::split::{Split, decode};
-use super::{Environment, Secret, UrlError};
+use super::{ChannelBinding, ClientCertificate, PostgresUrl, Roots, Server, SessionTarget, Tls, TlsMode};
 
 const DEFAULT_PORT: &str = "5432";
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -18,7 +18,7 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 const SOCKET_FOLDERS: [&str; 2] = ["/var/run/postgresql", "/tmp"];
 
 /// Reads a PostgreSQL URL.
-pub(super) fn postgres(split: &Split<'_>, env: &Environment<'_>) -> Result<PostgresUrl, UrlError> {
+pub(in crate::url) fn read(split: &Split<'_>, env: &Environment<'_>) -> Result<PostgresUrl, UrlError> {
     refuse_unencoded(split)?;
     let mut settings = Settings::new(split, env)?;
     fill_from_parts(&mut settings, split)?;
