@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::Modules;
+use crate::compare::truth;
 use crate::interpreter::{Interpreter, Memory};
-use crate::value::{Spanned, Value, truth};
+use crate::modules::Modules;
+use crate::value::{Spanned, Value};
 
 /// What a module says about the app configurations in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,7 +71,7 @@ pub fn settings(module: &str, text: &str, others: &dyn Modules) -> Settings {
     if interpreter.read(module, false, text).is_err() {
         return settings;
     }
-    settings.is_whole = !interpreter.has_unread_stars() && interpreter.trick.is_none();
+    settings.is_whole = !interpreter.has_unread_stars() && interpreter.dynamic_code.is_none();
     settings.names.extend(interpreter.global_names().into_iter().map(str::to_owned));
     for name in interpreter.global_names() {
         let Some(value) = interpreter.global(name) else { continue };

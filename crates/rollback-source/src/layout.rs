@@ -1,13 +1,14 @@
 //! Where the migrations of a repository are, told from the paths of its files and from the app configurations.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use rollback_core::MigrationId;
 
 use crate::app::{AppConfig, app_configs, default_app_config};
 use crate::facts::Target;
-use crate::standard_library;
-use crate::{Module, Modules, migration};
+use crate::migration;
+use crate::modules::{Module, Modules};
+use crate::paths::{Paths, dotted, folder_of, join};
 
 /// What the project says about where its migrations are, beyond Django's usual place.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,65 +35,6 @@ impl Package {
     /// The dotted path of a migration of it.
     pub fn module(&self, name: &str) -> String {
         format!("{}.{name}", dotted(&self.folder))
-    }
-}
-
-/// What Django projects are started with, in a folder that Python imports from then.
-const MANAGE: &str = "manage.py";
-
-/// The paths of a repository's files, ready to be looked up by any number of readers.
-pub struct Paths<'p> {
-    paths: &'p [String],
-    index: HashMap<&'p str, usize>,
-    /// Folders that packages are imported from: those that hold a package and are none, and those of a `manage.py`.
-    roots: Vec<&'p str>,
-}
-
-impl<'p> Paths<'p> {
-    /// The files with these paths, in order.
-    pub fn new(paths: &'p [String]) -> Self {
-        let index: HashMap<&str, usize> =
-            paths.iter().enumerate().map(|(index, path)| (path.as_str(), index)).collect();
-        let is_package = |folder: &str| index.contains_key(join(folder, "__init__.py").as_str());
-        let holders = paths
-            .iter()
-            .filter_map(|path| folder_of(path.strip_suffix("/__init__.py")?))
-            .filter(|folder| folder.is_empty() || !is_package(folder));
-        let scripts = paths.iter().filter_map(|path| path.strip_suffix("/manage.py"));
-        let roots: BTreeSet<&str> = holders.chain(scripts).collect();
-        Self { paths, roots: roots.into_iter().collect(), index }
-    }
-
-    /// The path of a file.
-    pub fn path(&self, index: usize) -> &'p str {
-        &self.paths[index]
-    }
-
-    /// Whether a dotted path is a module or a package of the repository.
-    pub fn has_module(&self, path: &str) -> bool {
-        self.file_of(path).is_some()
-    }
-
-    fn has(&self, path: &str) -> bool {
-        self.index.contains_key(path)
-    }
-
-    /// The file of a module: its path without what names it a file, its index, and whether it is a package's.
-    fn file_of(&self, module: &str) -> Option<(String, usize, bool)> {
-        let below = module.replace('.', "/");
-        let found = |root: &str| {
-            let base = join(root, &below);
-            let candidates = [(join(&base, "__init__.py"), true), (format!("{base}.py"), false)];
-            let (index, is_package) = candidates
-                .into_iter()
-                .find_map(|(file, is_package)| Some((*self.index.get(file.as_str())?, is_package)))?;
-            Some((base, index, is_package))
-        };
-        // A folder with a package named `uuid` is hardly one that the project imports `uuid` from, unless it is where
-        // Python is started.
-        let is_standard = standard_library::has(module);
-        let may_hold = |root: &&&str| !is_standard || self.has(&join(root, MANAGE));
-        found("").or_else(|| self.roots.iter().filter(may_hold).find_map(|root| found(root)))
     }
 }
 
@@ -334,16 +276,4 @@ fn same_label<'c>(candidates: &[&'c AppConfig]) -> Option<&'c AppConfig> {
 /// Django's loader leaves out files whose names begin with `_` or `~`.
 fn is_migration_name(name: &str) -> bool {
     !name.starts_with(['_', '~']) && !name.is_empty() && !name.contains('.')
-}
-
-fn folder_of(path: &str) -> Option<&str> {
-    Some(path.rsplit_once('/').map_or("", |(folder, _)| folder))
-}
-
-fn join(folder: &str, name: &str) -> String {
-    if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
-}
-
-fn dotted(path: &str) -> String {
-    path.replace('/', ".")
 }

@@ -1,16 +1,15 @@
 //! A migration file: its class `Migration`, from the text alone.
 
-use rollback_core::MigrationId;
-use ruff_python_ast::visitor::{Visitor, walk_stmt};
-use ruff_python_ast::{ModModule, Stmt};
-
-use crate::Modules;
-use crate::facts::{Import, MigrationSource, Reference, Target, Unknown, What};
-use crate::interpreter::calls::SWAPPER;
+use crate::compare::truth;
+use crate::django::SWAPPER;
+use crate::facts::{MigrationSource, Reference, Target, Unknown, What};
+use crate::imports::imports;
 use crate::interpreter::{Interpreter, Memory};
-use crate::operation::Reader;
-use crate::syntax::{self, SyntaxError};
-use crate::value::{Arguments, Instance, Spanned, Value, truth};
+use crate::modules::Modules;
+use crate::reader::Reader;
+use crate::syntax::SyntaxError;
+use crate::value::{Arguments, Instance, Spanned, Value};
+use rollback_core::MigrationId;
 
 /// Methods of Django's `Migration` that say what a migration does.
 const METHODS: &[&str] = &[
@@ -51,8 +50,8 @@ pub fn read(module: &str, text: &str, others: &dyn Modules) -> Result<MigrationS
         Value::Class(_) => reader.migration(&class, &mut source),
         _ => reader.note(What::Migration, class.reason(), span),
     }
-    if let Some((trick, origin)) = reader.interpreter.trick.clone() {
-        reader.note(What::Migration, trick, origin.start..origin.end);
+    if let Some((dynamic_code, origin)) = reader.interpreter.dynamic_code.clone() {
+        reader.note(What::Migration, dynamic_code, origin.start..origin.end);
     }
     source.unknown = reader.unknown;
     source.shrink_to_fit();
@@ -200,38 +199,4 @@ const RENAMED: &[&str] = &["wagtailcore"];
 fn setting(path: &str, default: Option<&str>) -> Option<Target> {
     let setting = path.strip_prefix("django.conf.settings.")?;
     Some(Target::Swappable { setting: setting.to_owned(), default: default.map(str::to_owned) })
-}
-
-/// What a module imports, wherever in it.
-fn imports(tree: &ModModule) -> Vec<Import> {
-    let mut imports = Imports(Vec::new());
-    imports.visit_body(&tree.body);
-    imports.0
-}
-
-struct Imports(Vec<Import>);
-
-impl<'t> Visitor<'t> for Imports {
-    fn visit_stmt(&mut self, statement: &'t Stmt) {
-        match statement {
-            Stmt::Import(import) => {
-                let span = syntax::span(import);
-                let modules = import.names.iter().map(|alias| alias.name.id.to_string());
-                self.0.extend(modules.map(|module| Import { module, name: None, span: span.clone() }));
-            }
-            Stmt::ImportFrom(import) => {
-                let span = syntax::span(import);
-                let dots = ".".repeat(import.level as usize);
-                let module = import.module.as_ref().map_or("", |module| module.id.as_str());
-                let module = format!("{dots}{module}");
-                let names = import.names.iter().map(|alias| alias.name.id.to_string());
-                self.0.extend(names.map(|name| Import {
-                    module: module.clone(),
-                    name: Some(name),
-                    span: span.clone(),
-                }));
-            }
-            other => walk_stmt(self, other),
-        }
-    }
 }

@@ -3,13 +3,15 @@
 use std::rc::Rc;
 
 use ruff_python_ast::{
-    BoolOp, CmpOp, Comprehension, Expr, ExprAttribute, ExprBinOp, ExprBoolOp, ExprCompare, ExprDict,
-    ExprFString, ExprSubscript, ExprUnaryOp, FStringPart, InterpolatedStringElement,
-    InterpolatedStringFormatSpec, Number, Operator, UnaryOp,
+    BoolOp, Comprehension, Expr, ExprAttribute, ExprBinOp, ExprBoolOp, ExprDict, ExprFString, ExprSubscript,
+    ExprUnaryOp, FStringPart, InterpolatedStringElement, Number, Operator, UnaryOp,
 };
 
-use super::{Frame, Interpreter, text};
-use crate::value::{Kind, Origin, Scope, Spanned, Value, either, equal, has_rest, is_text, truth};
+use super::comparisons::is_version;
+use super::state::{Frame, Interpreter, text};
+use super::texts::{LONGEST_TEXT, formatted, made_text, padded, shown, width};
+use crate::compare::{either, equal, is_text, same, truth, without_doubles};
+use crate::value::{Kind, Origin, Scope, Spanned, Value, has_rest, is_foreign};
 
 /// The longest sequence that is made: far more than the operations of any migration.
 const LONGEST: usize = 100_000;
@@ -53,7 +55,7 @@ impl<'a> Interpreter<'a, '_> {
                     None => {
                         let (one, other) =
                             (self.expression(frame, &choice.body), self.expression(frame, &choice.orelse));
-                        if crate::value::same(&one.value, &other.value) {
+                        if same(&one.value, &other.value) {
                             one
                         } else {
                             let why = Spanned::unknown(test.reason(), origin);
@@ -84,7 +86,7 @@ impl<'a> Interpreter<'a, '_> {
         Spanned { value, origin }
     }
 
-    fn sequence(
+    pub(super) fn sequence(
         &mut self,
         frame: &mut Frame<'a>,
         kind: Kind,
@@ -111,7 +113,7 @@ impl<'a> Interpreter<'a, '_> {
         Spanned { value: Value::Sequence(kind, Rc::new(items)), origin }
     }
 
-    fn dict(&mut self, frame: &mut Frame<'a>, dict: &'a ExprDict, origin: Origin) -> Spanned<'a> {
+    pub(super) fn dict(&mut self, frame: &mut Frame<'a>, dict: &'a ExprDict, origin: Origin) -> Spanned<'a> {
         let mut items = Vec::with_capacity(dict.items.len());
         for item in &dict.items {
             let value = self.expression(frame, &item.value);
@@ -129,7 +131,12 @@ impl<'a> Interpreter<'a, '_> {
         Spanned { value: Value::Dict(Rc::new(items)), origin }
     }
 
-    fn f_string(&mut self, frame: &mut Frame<'a>, literal: &'a ExprFString, origin: Origin) -> Spanned<'a> {
+    pub(super) fn f_string(
+        &mut self,
+        frame: &mut Frame<'a>,
+        literal: &'a ExprFString,
+        origin: Origin,
+    ) -> Spanned<'a> {
         let mut made = String::new();
         for part in literal.value.as_slice() {
             match part {
@@ -160,7 +167,7 @@ impl<'a> Interpreter<'a, '_> {
         Spanned { value: made_text(made), origin }
     }
 
-    fn attribute(
+    pub(super) fn attribute(
         &mut self,
         frame: &mut Frame<'a>,
         attribute: &'a ExprAttribute,
@@ -255,7 +262,12 @@ impl<'a> Interpreter<'a, '_> {
         Spanned { value: Value::Sequence(Kind::List, Rc::new(all)), origin: list.origin }
     }
 
-    fn and_or(&mut self, frame: &mut Frame<'a>, operation: &'a ExprBoolOp, origin: Origin) -> Spanned<'a> {
+    pub(super) fn and_or(
+        &mut self,
+        frame: &mut Frame<'a>,
+        operation: &'a ExprBoolOp,
+        origin: Origin,
+    ) -> Spanned<'a> {
         let mut unknown: Option<Spanned<'a>> = None;
         let mut last = Spanned::unknown("is empty", origin);
         for value in &operation.values {
@@ -277,7 +289,12 @@ impl<'a> Interpreter<'a, '_> {
         unknown.unwrap_or(last)
     }
 
-    fn unary(&mut self, frame: &mut Frame<'a>, operation: &'a ExprUnaryOp, origin: Origin) -> Spanned<'a> {
+    pub(super) fn unary(
+        &mut self,
+        frame: &mut Frame<'a>,
+        operation: &'a ExprUnaryOp,
+        origin: Origin,
+    ) -> Spanned<'a> {
         let operand = self.expression(frame, &operation.operand);
         let value = match (operation.op, &operand.value) {
             (UnaryOp::Not, value) => match truth(value) {
@@ -291,30 +308,7 @@ impl<'a> Interpreter<'a, '_> {
         Spanned { value, origin }
     }
 
-    fn compare(&mut self, frame: &mut Frame<'a>, comparison: &'a ExprCompare, origin: Origin) -> Spanned<'a> {
-        let left = self.expression(frame, &comparison.left);
-        let ([operator], [right]) = (&*comparison.ops, &*comparison.comparators) else {
-            return Spanned::unknown("is a chain of comparisons", origin);
-        };
-        let right = self.expression(frame, right);
-        let (left, right) = (self.concrete(left), self.concrete(right));
-        let result = match operator {
-            CmpOp::Eq | CmpOp::Is => equal(&left.value, &right.value),
-            CmpOp::NotEq | CmpOp::IsNot => equal(&left.value, &right.value).map(|equal| !equal),
-            CmpOp::In => contains(&right.value, &left.value),
-            CmpOp::NotIn => contains(&right.value, &left.value).map(|found| !found),
-            CmpOp::Lt | CmpOp::LtE | CmpOp::Gt | CmpOp::GtE => ordered(&left.value, *operator, &right.value),
-        };
-        match result {
-            Some(result) => Spanned { value: Value::Bool(result), origin },
-            None if is_foreign(&left.value) || left.why().is_some() => {
-                Spanned::unknown(left.reason(), origin)
-            }
-            None => Spanned::unknown(right.reason(), origin),
-        }
-    }
-
-    fn comprehension(
+    pub(super) fn comprehension(
         &mut self,
         frame: &mut Frame<'a>,
         kind: Kind,
@@ -338,7 +332,7 @@ impl<'a> Interpreter<'a, '_> {
         }
     }
 
-    fn generate(
+    pub(super) fn generate(
         &mut self,
         frame: &mut Frame<'a>,
         element: &'a Expr,
@@ -379,7 +373,7 @@ impl<'a> Interpreter<'a, '_> {
         }
     }
 
-    fn subscript(
+    pub(super) fn subscript(
         &mut self,
         frame: &mut Frame<'a>,
         subscript: &'a ExprSubscript,
@@ -438,177 +432,8 @@ fn unknown<'a>(why: impl Into<Rc<str>>) -> Value<'a> {
     Value::Unknown(why.into())
 }
 
-/// The longest text that is put together.
-pub(super) const LONGEST_TEXT: usize = 1 << 20;
-
-/// A text that was put together.
-pub(super) fn made_text<'a>(made: String) -> Value<'a> {
-    if made.len() > LONGEST_TEXT { unknown("is a long text") } else { Value::Str(made.into()) }
-}
-
-/// Whether a value comes from another module, which may be why something is not known.
-fn is_foreign(value: &Value<'_>) -> bool {
-    matches!(value, Value::Name(_) | Value::Setting { .. } | Value::Instance(_))
-}
-
-/// The format of an f-string's part, where it is plain.
-fn width(format: Option<&InterpolatedStringFormatSpec>) -> Option<String> {
-    let Some(format) = format else { return Some(String::new()) };
-    let mut width = String::new();
-    for element in &format.elements {
-        let InterpolatedStringElement::Literal(literal) = element else { return None };
-        width.push_str(literal.value.strip_suffix('d').unwrap_or(&literal.value));
-    }
-    Some(width)
-}
-
 /// Python's index, from the end where it is negative.
 fn place(index: i64, length: usize) -> usize {
     let from_end = || length.saturating_sub(usize::try_from(index.unsigned_abs()).unwrap_or(usize::MAX));
     usize::try_from(index).unwrap_or_else(|_| from_end())
-}
-
-/// A value as `str()` shows it, where that is plain.
-pub(super) fn shown(value: &Value<'_>) -> Option<String> {
-    match value {
-        Value::Str(text) => Some(text.to_string()),
-        Value::Int(number) => Some(number.to_string()),
-        _ => None,
-    }
-}
-
-/// `pattern % arguments`, where the pattern has only `%s`, `%d` and the like of `%04d`.
-fn formatted<'a>(pattern: &str, arguments: &Value<'_>) -> Value<'a> {
-    let given: Vec<&Value<'_>> = match arguments {
-        Value::Sequence(Kind::Tuple, items) => items.iter().map(|item| &item.value).collect(),
-        one => vec![one],
-    };
-    formatted_with(pattern, &given).map_or_else(|| Value::Text("is made by formatting".into()), made_text)
-}
-
-fn formatted_with(pattern: &str, arguments: &[&Value<'_>]) -> Option<String> {
-    let mut parts = pattern.split('%');
-    let mut made = parts.next().unwrap_or_default().to_owned();
-    let mut arguments = arguments.iter();
-    for part in parts {
-        let kind = part.find(['s', 'd'])?;
-        let argument = arguments.next()?;
-        let shown = if part[kind..].starts_with('d') { number(argument) } else { shown(argument) };
-        made.push_str(&padded(&shown?, &part[..kind])?);
-        if made.len() > LONGEST_TEXT {
-            return None;
-        }
-        made.push_str(&part[kind + 1..]);
-    }
-    arguments.next().is_none().then_some(made)
-}
-
-fn number(value: &Value<'_>) -> Option<String> {
-    matches!(value, Value::Int(_)).then(|| shown(value)).flatten()
-}
-
-/// A number in a width like `04`; nothing else is followed.
-pub(super) fn padded(shown: &str, width: &str) -> Option<String> {
-    if width.is_empty() {
-        return Some(shown.to_owned());
-    }
-    let length: usize = width.strip_prefix('0')?.parse().ok().filter(|length| *length < 100)?;
-    let is_plain = !shown.is_empty() && shown.bytes().all(|byte| byte.is_ascii_digit());
-    is_plain.then(|| format!("{shown:0>length$}"))
-}
-
-pub(super) fn without_doubles(items: Vec<Spanned<'_>>) -> Vec<Spanned<'_>> {
-    let mut once: Vec<Spanned<'_>> = Vec::with_capacity(items.len());
-    for item in items {
-        if !once.iter().any(|known| equal(&known.value, &item.value) == Some(true)) {
-            once.push(item);
-        }
-    }
-    once
-}
-
-/// Whether one value is among others.
-fn contains(all: &Value<'_>, one: &Value<'_>) -> Option<bool> {
-    match all {
-        Value::Sequence(_, items) => {
-            let mut is_certain = true;
-            for item in items.iter() {
-                match equal(&item.value, one) {
-                    Some(true) => return Some(true),
-                    Some(false) => {}
-                    None => is_certain = false,
-                }
-            }
-            is_certain.then_some(false)
-        }
-        Value::Str(all) => match one {
-            Value::Str(one) => Some(all.contains(&**one)),
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
-/// Which of two comes first.
-fn ordered(left: &Value<'_>, operator: CmpOp, right: &Value<'_>) -> Option<bool> {
-    match (left, right) {
-        (Value::Int(left), Value::Int(right)) => Some(match operator {
-            CmpOp::Lt => left < right,
-            CmpOp::LtE => left <= right,
-            CmpOp::Gt => left > right,
-            _ => left >= right,
-        }),
-        (Value::Name(path), right) => newer(path, operator, &numbers(right)?),
-        (left, Value::Name(path)) => {
-            let mirrored = match operator {
-                CmpOp::Lt => CmpOp::Gt,
-                CmpOp::LtE => CmpOp::GtE,
-                CmpOp::Gt => CmpOp::Lt,
-                _ => CmpOp::LtE,
-            };
-            newer(path, mirrored, &numbers(left)?)
-        }
-        _ => None,
-    }
-}
-
-fn numbers(value: &Value<'_>) -> Option<Vec<i64>> {
-    match value {
-        Value::Int(number) => Some(vec![*number]),
-        Value::Sequence(_, items) => items
-            .iter()
-            .map(|item| match item.value {
-                Value::Int(number) => Some(number),
-                _ => None,
-            })
-            .collect(),
-        _ => None,
-    }
-}
-
-/// The versions that count as given: the oldest Django and the oldest Python that django-rollback runs with.
-fn oldest(path: &str) -> Option<&'static [i64]> {
-    match path {
-        "django.VERSION" | "django.VERSION[:2]" => Some(&[4, 2]),
-        "sys.version_info" | "sys.version_info[:2]" => Some(&[3, 10]),
-        "django.VERSION.major" | "django.VERSION[:1]" => Some(&[4]),
-        "sys.version_info.major" | "sys.version_info[:1]" => Some(&[3]),
-        _ => None,
-    }
-}
-
-fn is_version(path: &str) -> bool {
-    oldest(path).is_some()
-}
-
-/// How a version compares with another, where that is the same for every version that counts.
-fn newer(path: &str, operator: CmpOp, other: &[i64]) -> Option<bool> {
-    let oldest = oldest(path)?;
-    match operator {
-        CmpOp::GtE if other <= oldest => Some(true),
-        CmpOp::Gt if other < oldest => Some(true),
-        CmpOp::Lt if other <= oldest => Some(false),
-        CmpOp::LtE if other < oldest => Some(false),
-        _ => None,
-    }
 }

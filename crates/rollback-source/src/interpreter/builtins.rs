@@ -1,0 +1,219 @@
+//! Builtin functions, and names that a module does not define.
+
+use std::rc::Rc;
+
+use super::state::{Frame, Interpreter};
+use super::texts::shown;
+use crate::compare::{truth, without_doubles};
+use crate::global_settings::GLOBAL_SETTINGS;
+use crate::value::{Arguments, Kind, Origin, Spanned, Value};
+
+/// Builtins that may change any name: what a module with dynamic code says is not certain.
+const DYNAMIC_CODE: &[&str] = &["exec", "eval", "globals", "locals", "vars", "__import__", "delattr"];
+
+/// The builtins that are followed.
+const BUILTINS: &[&str] = &[
+    "None",
+    "list",
+    "tuple",
+    "set",
+    "frozenset",
+    "dict",
+    "str",
+    "int",
+    "bool",
+    "len",
+    "range",
+    "sorted",
+    "reversed",
+    "enumerate",
+    "zip",
+    "map",
+    "filter",
+    "getattr",
+    "super",
+    "object",
+    "property",
+    "staticmethod",
+    "classmethod",
+    "ImportError",
+    "Exception",
+    "setattr",
+    "hasattr",
+];
+
+impl<'a> Interpreter<'a, '_> {
+    /// The name as this place sees it.
+    pub(super) fn name(&mut self, frame: &Frame<'a>, name: &'a str, origin: Origin) -> Spanned<'a> {
+        let near = frame.scopes.iter().rev().find_map(|scope| scope.get(name));
+        if let Some(value) = near.or_else(|| self.modules[frame.module].globals.get(name)) {
+            return value.clone().at(origin);
+        }
+        if DYNAMIC_CODE.contains(&name) && frame.module == 0 {
+            self.dynamic_code.get_or_insert_with(|| (format!("uses {name}()"), origin));
+        }
+        if BUILTINS.contains(&name) && self.modules[frame.module].stars.is_empty() {
+            return Spanned { value: Value::Name(format!("builtins.{name}").into()), origin };
+        }
+        match self.modules[frame.module].stars.first() {
+            Some(star) => Spanned::unknown(format!("may come from `from {star} import *`"), origin),
+            None => Spanned::unknown(format!("depends on {name}, which is not defined in the file"), origin),
+        }
+    }
+
+    pub(super) fn builtin(&mut self, name: &str, arguments: &Arguments<'a>, origin: Origin) -> Spanned<'a> {
+        let first = arguments.positional.first().cloned();
+        let made = match (name, &arguments.positional[..]) {
+            ("hasattr", [Spanned { value: Value::Name(owner), .. }, name])
+                if &**owner == "django.conf.settings" =>
+            {
+                name.str().map(|name| self.has_setting(name))
+            }
+            ("getattr", [owner, attribute, default @ ..]) => {
+                self.get_attribute(owner, attribute, default.first())
+            }
+            ("list" | "tuple" | "set" | "frozenset", []) => Some(Value::Sequence(kind(name), Rc::default())),
+            ("list" | "tuple", [of]) => {
+                self.iterate(of).map(|items| Value::Sequence(kind(name), Rc::new(items.to_vec())))
+            }
+            ("set" | "frozenset", [of]) => self
+                .iterate(of)
+                .map(|items| Value::Sequence(Kind::Set, Rc::new(without_doubles(items.to_vec())))),
+            ("dict", []) => {
+                let key = |name: &Rc<str>| Spanned { value: Value::Str(name.clone()), origin };
+                Some(Value::Dict(Rc::new(
+                    arguments.named.iter().map(|(name, value)| (key(name), value.clone())).collect(),
+                )))
+            }
+            ("reversed", [of]) => self
+                .iterate(of)
+                .map(|items| Value::Sequence(Kind::List, Rc::new(items.iter().rev().cloned().collect()))),
+            ("sorted", [of]) if arguments.named.is_empty() => self.sorted(of),
+            ("str", [of]) => shown(&of.value).map(|shown| Value::Str(shown.into())),
+            ("len", [of]) => {
+                self.iterate(of).and_then(|items| i64::try_from(items.len()).ok()).map(Value::Int)
+            }
+            ("bool", [of]) => truth(&of.value).map(Value::Bool),
+            ("range", bounds) => range(bounds, origin),
+            ("enumerate", [of]) => self.iterate(of).map(|items| {
+                let pair = |(place, item): (i64, &Spanned<'a>)| {
+                    let place = Spanned { value: Value::Int(place), origin };
+                    Spanned {
+                        value: Value::Sequence(Kind::Tuple, Rc::new(vec![place, item.clone()])),
+                        origin,
+                    }
+                };
+                Value::Sequence(Kind::List, Rc::new((0..).zip(items.iter()).map(pair).collect()))
+            }),
+            ("zip", [one, other]) => self.iterate(one).zip(self.iterate(other)).map(|(one, other)| {
+                let pair = |(one, other): (&Spanned<'a>, &Spanned<'a>)| Spanned {
+                    value: Value::Sequence(Kind::Tuple, Rc::new(vec![one.clone(), other.clone()])),
+                    origin,
+                };
+                Value::Sequence(Kind::List, Rc::new(one.iter().zip(other.iter()).map(pair).collect()))
+            }),
+            ("map", [function, of]) => self.iterate(of).map(|items| {
+                let call = |item: &Spanned<'a>| {
+                    let arguments = Arguments { positional: vec![item.clone()], ..Arguments::default() };
+                    self.apply(function.clone(), arguments, item.origin)
+                };
+                Value::Sequence(Kind::List, Rc::new(items.iter().map(call).collect()))
+            }),
+            _ => None,
+        };
+        match (made, first) {
+            (Some(value), _) => Spanned { value, origin },
+            (None, Some(first)) => Spanned::unknown(first.reason(), origin),
+            (None, None) => Spanned::unknown(format!("depends on {name}()"), origin),
+        }
+    }
+
+    /// `getattr(settings, "AUTH_USER_MODEL", "auth.User")`.
+    pub(super) fn get_attribute(
+        &mut self,
+        owner: &Spanned<'a>,
+        attribute: &Spanned<'a>,
+        default: Option<&Spanned<'a>>,
+    ) -> Option<Value<'a>> {
+        let (Value::Name(owner), name) = (&owner.value, attribute.str()?) else { return None };
+        let Some(default) = default else { return Some(Value::Name(format!("{owner}.{name}").into())) };
+        let is_usual = GLOBAL_SETTINGS.binary_search(&name).is_ok();
+        if &**owner == "django.conf.settings" && !is_usual && self.others.lacks_setting(name) {
+            return Some(default.value.clone());
+        }
+        let path = format!("{owner}.{name}").into();
+        Some(Value::Setting { path, default: default.str().map(Rc::from) })
+    }
+
+    /// `hasattr(settings, "SHOP_DEBUG")`.
+    pub(super) fn has_setting(&self, name: &str) -> Value<'a> {
+        if GLOBAL_SETTINGS.binary_search(&name).is_ok() {
+            Value::Bool(true)
+        } else if self.others.lacks_setting(name) {
+            Value::Bool(false)
+        } else {
+            Value::Unknown(format!("depends on the setting {name}").into())
+        }
+    }
+
+    pub(super) fn sorted(&mut self, of: &Spanned<'a>) -> Option<Value<'a>> {
+        let mut items = self.iterate(of)?.to_vec();
+        if items.iter().any(|item| item.str().is_none()) {
+            return None;
+        }
+        items.sort_by(|one, other| one.str().cmp(&other.str()));
+        Some(Value::Sequence(Kind::List, Rc::new(items)))
+    }
+
+    /// `setattr(Migration, "atomic", False)`.
+    pub(super) fn set_attribute(
+        &mut self,
+        frame: &mut Frame<'a>,
+        arguments: &Arguments<'a>,
+        origin: Origin,
+    ) -> Spanned<'a> {
+        let nothing = Spanned { value: Value::None, origin };
+        let [owner, name, value] = &arguments.positional[..] else { return nothing };
+        match (&owner.value, name.str()) {
+            (Value::Class(id), Some(name)) => {
+                let name = self.keep(name);
+                self.classes[*id].is_changed |= name.starts_with("__");
+                self.classes[*id].scope.insert(name, value.clone());
+            }
+            (Value::Class(id), None) => self.classes[*id].is_changed = true,
+            _ => self.give_away(frame, owner),
+        }
+        nothing
+    }
+}
+
+fn kind(name: &str) -> Kind {
+    match name {
+        "tuple" => Kind::Tuple,
+        "list" => Kind::List,
+        _ => Kind::Set,
+    }
+}
+
+fn range<'a>(bounds: &[Spanned<'a>], origin: Origin) -> Option<Value<'a>> {
+    const LONGEST: i64 = 10_000;
+    let number = |bound: &Spanned<'_>| match bound.value {
+        Value::Int(number) => Some(number),
+        _ => None,
+    };
+    let (from, to) = match bounds {
+        [to] => (0, number(to)?),
+        [from, to] | [from, to, _] => (number(from)?, number(to)?),
+        _ => return None,
+    };
+    if to.checked_sub(from)? > LONGEST {
+        return None;
+    }
+    let step = match bounds {
+        [_, _, step] => number(step).and_then(|step| usize::try_from(step).ok()).filter(|step| *step > 0)?,
+        _ => 1,
+    };
+    let items =
+        (from..to).step_by(step).map(|number| Spanned { value: Value::Int(number), origin }).collect();
+    Some(Value::Sequence(Kind::List, Rc::new(items)))
+}
