@@ -6,8 +6,8 @@ use std::path::Path;
 
 use rollback_cli::error::CliError;
 use rollback_cli::{DatabaseChoice, Door, DoorKind, Environment, Session};
-use rollback_engine::ports::{Repository, RepositoryError};
 use rollback_native::{DatabaseUrl, UrlError};
+use rollback_revision::{Repository, RepositoryError};
 
 use crate::project::Project;
 

@@ -16,10 +16,10 @@ mod undo;
 use std::collections::BTreeSet;
 
 use rollback_core::MigrationId;
+use rollback_revision::in_order;
 
 use crate::finding::Finding;
 use crate::range::Range;
-use crate::release::in_order;
 use checker::Checker;
 
 /// What the rules found.

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use globset::{Glob, GlobMatcher};
+use rollback_revision::{
+    CONFIG_FILE, Files, PathPattern, ProjectError, ProjectSettings, RevisionError, config_text,
+};
 use serde::Deserialize;
 
 use crate::finding::Finding;
@@ -15,17 +17,14 @@ pub struct Config {
     select: Option<Vec<String>>,
     ignore: Vec<String>,
     levels: BTreeMap<String, Level>,
-    exclude: Vec<GlobMatcher>,
     per_app: BTreeMap<String, Vec<String>>,
-    per_path: Vec<(GlobMatcher, Vec<String>)>,
+    per_path: Vec<(PathPattern, Vec<String>)>,
     /// The lowest level that makes the command fail; `Some(None)` for never.
     pub fail_on: Option<Option<Level>>,
     /// The only kind of database that the project uses.
     pub database: Option<Vendor>,
-    /// Like Django's `MIGRATION_MODULES`.
-    pub migration_modules: BTreeMap<String, String>,
-    /// The settings that `swappable_dependency` reads.
-    pub settings: BTreeMap<String, String>,
+    /// Where its migrations are.
+    pub project: ProjectSettings,
 }
 
 /// What is wrong with the configuration.
@@ -34,6 +33,12 @@ pub struct Config {
 pub struct ConfigError {
     /// What is wrong, in one line or a few.
     pub message: String,
+}
+
+impl From<ProjectError> for ConfigError {
+    fn from(error: ProjectError) -> Self {
+        Self { message: error.message }
+    }
 }
 
 #[derive(Deserialize)]
@@ -75,36 +80,37 @@ struct Table {
 impl Config {
     /// Reads `pyproject.toml`. A file without our table is the same as no file.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
-        let document: Document = toml::from_str(text).map_err(|error| unreadable(text, &error))?;
+        let document: Document =
+            toml::from_str(text).map_err(|error| rollback_revision::unreadable(text, &error))?;
         document.tool.rollback.map_or_else(|| Ok(Self::default()), Self::of)
     }
 
-    /// Whether a `pyproject.toml` has our table. A file that is not valid TOML counts if it names us.
-    pub fn is_in(text: &str) -> bool {
-        const NAME: &str = "django-rollback";
-        match text.parse::<toml::Table>() {
-            Ok(document) => document.get("tool").is_some_and(|tools| tools.get(NAME).is_some()),
-            Err(_) => text.contains(NAME),
-        }
+    /// Reads `pyproject.toml` among these files, if it is there; `folder` is the prefix of its path in messages.
+    pub fn of_files(files: &dyn Files, folder: &str) -> Result<Self, RevisionError> {
+        let Some(text) = config_text(files)? else { return Ok(Self::default()) };
+        let wrong = |ConfigError { message }| RevisionError::Project {
+            path: format!("{folder}{CONFIG_FILE}"),
+            error: ProjectError { message },
+        };
+        Self::parse(&text).map_err(wrong)
     }
 
     fn of(table: Table) -> Result<Self, ConfigError> {
         let levels = table.levels.into_iter().map(|(code, word)| Ok((known(code)?, level(&word)?)));
-        let per_path =
-            table.per_path_ignores.into_iter().map(|(path, codes)| Ok((glob(&path)?, all_known(codes)?)));
+        let per_path = table
+            .per_path_ignores
+            .into_iter()
+            .map(|(path, codes)| Ok((PathPattern::new(&path)?, all_known(codes)?)));
         let per_app = table.per_app_ignores.into_iter().map(|(app, codes)| Ok((app, all_known(codes)?)));
-        let exclude = table.exclude.iter().map(|path| glob(path));
         Ok(Self {
             select: table.select.map(all_known).transpose()?,
             ignore: all_known(table.ignore)?,
             levels: levels.collect::<Result<_, ConfigError>>()?,
-            exclude: exclude.collect::<Result<_, ConfigError>>()?,
             per_app: per_app.collect::<Result<_, ConfigError>>()?,
             per_path: per_path.collect::<Result<_, ConfigError>>()?,
             fail_on: table.fail_on.as_deref().map(fail_on).transpose()?,
             database: table.database.as_deref().map(vendor).transpose()?,
-            migration_modules: table.migration_modules,
-            settings: table.settings,
+            project: ProjectSettings::new(&table.exclude, table.migration_modules, table.settings)?,
         })
     }
 
@@ -118,16 +124,6 @@ impl Config {
         Ok(())
     }
 
-    /// The same configuration without `exclude`.
-    pub fn with_all_files(&self) -> Self {
-        Self { exclude: Vec::new(), ..self.clone() }
-    }
-
-    /// Whether the project excludes a file.
-    pub fn is_excluded(&self, path: &str) -> bool {
-        self.exclude.iter().any(|glob| is_in(glob, path))
-    }
-
     /// The finding with the level that the project sets. `None` if the project ignores it.
     pub fn judge(&self, mut finding: Finding) -> Option<Finding> {
         let rule = finding.rule;
@@ -135,8 +131,8 @@ impl Config {
         let is_selected = self.select.as_deref().is_none_or(named);
         let per_app = self.per_app.get(&finding.migration.app).is_some_and(|codes| named(codes));
         let path = &finding.place.path;
-        let per_path = self.per_path.iter().any(|(glob, codes)| is_in(glob, path) && named(codes));
-        let is_excluded = self.is_excluded(path);
+        let per_path = self.per_path.iter().any(|(pattern, codes)| pattern.matches(path) && named(codes));
+        let is_excluded = self.project.is_excluded(path);
         if !is_selected || named(&self.ignore) || per_app || per_path || is_excluded {
             return None;
         }
@@ -146,14 +142,6 @@ impl Config {
         finding.level = set.unwrap_or(finding.level);
         Some(finding)
     }
-}
-
-/// What is wrong with a text that is not valid TOML or has wrong keys, with the line.
-fn unreadable(text: &str, error: &toml::de::Error) -> ConfigError {
-    let before = error.span().and_then(|span| text.get(..span.start));
-    let line = before.map(|before| before.matches('\n').count() + 1);
-    let what = error.message().lines().collect::<Vec<_>>().join(", ");
-    ConfigError { message: line.map_or(what.clone(), |line| format!("line {line}: {what}")) }
 }
 
 /// Whether a code, a prefix of one, or a name means this rule.
@@ -173,18 +161,6 @@ fn known(code: String) -> Result<String, ConfigError> {
         (_, true) => Ok(code),
         _ => Err(ConfigError { message: format!("unknown rule {code:?}") }),
     }
-}
-
-/// Whether a pattern matches a path, or a folder that contains it.
-fn is_in(glob: &GlobMatcher, path: &str) -> bool {
-    let folders = path.match_indices('/').map(|(end, _)| &path[..end]);
-    std::iter::once(path).chain(folders).any(|path| glob.is_match(path))
-}
-
-fn glob(path: &str) -> Result<GlobMatcher, ConfigError> {
-    let glob = Glob::new(path.trim_end_matches('/'))
-        .map_err(|error| ConfigError { message: format!("{path:?} is not a valid path pattern: {error}") })?;
-    Ok(glob.compile_matcher())
 }
 
 fn level(word: &str) -> Result<Level, ConfigError> {

@@ -8,16 +8,15 @@ mod columns;
 pub mod config;
 pub mod finding;
 mod range;
-pub mod release;
 pub mod rules;
 mod state;
 pub mod suppress;
 mod vendor;
+mod wording;
 
 pub use check::{Checked, check};
 pub use config::{Config, ConfigError};
 pub use finding::{Finding, Place};
 pub use range::Range;
-pub use release::Release;
 pub use rules::{Level, Rule};
 pub use vendor::Vendor;

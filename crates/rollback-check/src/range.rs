@@ -1,14 +1,14 @@
 //! What a check compares.
 
-use crate::release::Release;
 use crate::vendor::Vendor;
+use rollback_revision::Migrations;
 
 /// The two commits to compare.
 pub struct Range<'r> {
     /// The older commit: the target of a rollback.
-    pub base: &'r Release,
+    pub base: &'r Migrations,
     /// The newer one.
-    pub head: &'r Release,
+    pub head: &'r Migrations,
     /// Whether the repository has a module with this dotted path.
     pub is_project: &'r dyn Fn(&str) -> bool,
     /// The only kind of database that the project uses, if it says so.

@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use rollback_check::release::{File, Read, Release};
 use rollback_check::rules::RULES;
 use rollback_check::{Checked, Range, Rule, check};
 use rollback_core::MigrationId;
+use rollback_revision::{File, Migrations, Read};
 use rollback_source::{Paths, Places, Tree};
 
 type Files = BTreeMap<String, String>;
@@ -115,13 +115,13 @@ fn checked(base: &Files, head: &Files) -> Checked {
     })
 }
 
-fn release(files: &Files) -> Release {
+fn release(files: &Files) -> Migrations {
     let paths: Vec<String> = files.keys().cloned().collect();
     let texts: Vec<&String> = files.values().collect();
     let read = |index: usize| Some(texts[index].clone());
     let paths = Paths::new(&paths);
     let tree = Tree::new(&paths, &read);
-    let mut release = Release::default();
+    let mut release = Migrations::default();
     for package in tree.packages(&Places::default()) {
         for (name, index) in &package.migrations {
             let id = MigrationId::new(&package.app, name);

@@ -3,6 +3,7 @@
 use std::io;
 
 use rollback_engine::EngineError;
+use rollback_revision::deployed::DeployedError;
 
 use crate::ExitCode;
 use crate::console::safe;
@@ -12,6 +13,8 @@ use crate::console::safe;
 pub enum CliError {
     /// The engine refused or failed.
     Engine(EngineError),
+    /// The commit of this deploy is not known.
+    Deployed(DeployedError),
     /// Arguments that make no sense.
     Usage {
         /// What is wrong.
@@ -53,11 +56,9 @@ impl CliError {
     fn kind_of_end(&self) -> ExitCode {
         match self {
             Self::Engine(error) if error.is_partial() => ExitCode::Partial,
-            Self::Engine(EngineError::Source(rollback_engine::source::SourceError::Invalid { .. })) => {
-                ExitCode::Usage
-            }
+            Self::Deployed(DeployedError::Invalid { .. }) => ExitCode::Usage,
             Self::Engine(EngineError::Import(error)) if error.is_usage() => ExitCode::Usage,
-            Self::Engine(_) | Self::Other { .. } => ExitCode::Refused,
+            Self::Engine(_) | Self::Deployed(_) | Self::Other { .. } => ExitCode::Refused,
             Self::Usage { .. } => ExitCode::Usage,
             Self::ClosedPipe => ExitCode::Done,
         }
@@ -67,6 +68,7 @@ impl CliError {
     pub fn render(&self) -> String {
         let (message, hint) = match self {
             Self::Engine(error) => (error.to_string(), error.hint()),
+            Self::Deployed(error) => (error.to_string(), error.hint()),
             Self::Usage { message, hint } | Self::Other { message, hint } => (message.clone(), hint.clone()),
             Self::ClosedPipe => (String::new(), None),
         };
@@ -77,9 +79,15 @@ impl CliError {
     }
 }
 
-impl<E: Into<EngineError>> From<E> for CliError {
-    fn from(error: E) -> Self {
-        Self::Engine(error.into())
+impl From<EngineError> for CliError {
+    fn from(error: EngineError) -> Self {
+        Self::Engine(error)
+    }
+}
+
+impl From<DeployedError> for CliError {
+    fn from(error: DeployedError) -> Self {
+        Self::Deployed(error)
     }
 }
 

@@ -1,20 +1,20 @@
 //! The JSON document of `graph --format json`: what the text of each migration says. `docs/json/` describes it.
 
-use rollback_check::Release;
 use rollback_core::{CommitId, MigrationId};
+use rollback_revision::Migrations;
 use rollback_source::facts::{Action, MigrationSource, Operation, Reference, Target, Unknown};
 use serde_json::{Map, Value, json};
 
 use crate::document::document;
 
 pub(crate) fn facts(
-    release: &Release,
+    revision: &Migrations,
     commit: Option<&CommitId>,
     folder: &str,
     is_wanted: &dyn Fn(&MigrationId) -> bool,
 ) -> Value {
-    let migrations = release.read.iter().filter(|(id, _)| is_wanted(id)).filter_map(|(id, read)| {
-        let path = format!("{folder}{}", release.files.get(id)?.path);
+    let migrations = revision.read.iter().filter(|(id, _)| is_wanted(id)).filter_map(|(id, read)| {
+        let path = format!("{folder}{}", revision.files.get(id)?.path);
         let mut entry = Map::from_iter([
             ("app".to_owned(), json!(id.app)),
             ("name".to_owned(), json!(id.name)),

@@ -16,8 +16,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use rollback_engine::Actor;
-use rollback_engine::ports::{Database, Repository, RepositoryError, Runner};
+use rollback_engine::ports::{Database, Runner};
 use rollback_engine::signature::Secret;
+use rollback_revision::{Repository, RepositoryError};
 
 use crate::args::Arguments;
 use crate::console::Console;

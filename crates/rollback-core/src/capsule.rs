@@ -62,6 +62,35 @@ pub struct Recording {
     pub effects: Vec<Change>,
 }
 
+/// What Django knows about a migration that has been applied.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct NewCapsule {
+    /// What its file says.
+    #[serde(flatten)]
+    pub facts: MigrationFacts,
+    /// Its operations.
+    pub operations: Vec<OperationFacts>,
+    /// The modules that it imports.
+    pub imports: Vec<String>,
+    /// Its source text; none where only compiled code is there.
+    pub text: Option<String>,
+    /// The SQL that undoes it, or why there is none.
+    pub recording: NewRecording,
+}
+
+/// What came of recording the SQL that undoes a migration.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum NewRecording {
+    /// There is SQL.
+    Recorded(Recording),
+    /// There is none.
+    Missing {
+        /// Why, as a sentence without its full stop.
+        reason: String,
+    },
+}
+
 #[derive(Deserialize)]
 struct Document {
     #[serde(flatten)]

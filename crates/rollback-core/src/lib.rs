@@ -24,10 +24,10 @@ mod testing;
 pub mod way;
 
 pub use applied::{AppliedRow, AppliedSet};
-pub use capsule::{Capsule, OperationFacts, Recording, Reverse};
+pub use capsule::{Capsule, NewCapsule, NewRecording, OperationFacts, Recording, Reverse};
 pub use commit::{CommitError, CommitId, CommitPrefix};
 pub use effect::{Effect, Effects};
-pub use migration::{MigrationFacts, MigrationId, ProjectFacts};
+pub use migration::{APP_LABEL, MigrationFacts, MigrationId, ProjectFacts};
 pub use past::{Evidence, Lost, Past, Rebuilt, Tree};
 pub use plan::{Blocker, Means, Plan, Situation, Step, Warning, Way, plan};
 pub use release::{MovedTag, Release, SelectError, Target, select};

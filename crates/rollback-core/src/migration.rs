@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::sql;
 
+/// The app label of django-rollback itself: its own migrations and tables are never undone.
+pub const APP_LABEL: &str = "django_rollback";
+
 /// One migration by the two words that name it in `django_migrations`. Written `["shop", "0001_initial"]` in JSON.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(from = "(String, String)", into = "(String, String)")]

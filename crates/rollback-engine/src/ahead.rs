@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 
 use rollback_core::plan::{self, Situation, WAYS};
-use rollback_core::{AppliedRow, AppliedSet, CommitId, MigrationFacts, MigrationId, ProjectFacts, Release};
+use rollback_core::{
+    APP_LABEL, AppliedRow, AppliedSet, CommitId, MigrationFacts, MigrationId, ProjectFacts, Release,
+};
 
 use crate::capsules::{self, Kept};
 use crate::error::EngineError;
 use crate::ports::{Database, Runner};
 use crate::releases;
 use crate::signature::Keyring;
-use crate::store::{APP_LABEL, Store, StoredRelease};
+use crate::store::{Store, StoredRelease};
 
 /// The database against the code.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,43 +3,15 @@
 use std::collections::BTreeMap;
 
 use rollback_core::plan::{Means, Way};
-use rollback_core::{AppliedSet, Capsule, MigrationFacts, MigrationId, Recording, Reverse};
-use serde::Deserialize;
+use rollback_core::{
+    AppliedSet, Capsule, MigrationFacts, MigrationId, NewCapsule, NewRecording, Recording, Reverse,
+};
 
 use crate::archive;
 use crate::error::EngineError;
 use crate::ports::Dialect;
 use crate::signature::{Keyring, Signed};
 use crate::store::{CapsuleRow, Manifest, SetSource, Store, StoredRelease};
-
-/// What Django knows about a migration that has been applied.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct NewCapsule {
-    /// What its file says.
-    #[serde(flatten)]
-    pub facts: MigrationFacts,
-    /// Its operations.
-    pub operations: Vec<rollback_core::OperationFacts>,
-    /// The modules that it imports.
-    pub imports: Vec<String>,
-    /// Its source text; none where only compiled code is there.
-    pub text: Option<String>,
-    /// The SQL that undoes it, or why there is none.
-    pub recording: NewRecording,
-}
-
-/// What came of recording the SQL that undoes a migration.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(untagged)]
-pub enum NewRecording {
-    /// There is SQL.
-    Recorded(Recording),
-    /// There is none.
-    Missing {
-        /// Why, as a sentence without its full stop.
-        reason: String,
-    },
-}
 
 /// A capsule, read and checked.
 #[derive(Clone, Debug, PartialEq, Eq)]

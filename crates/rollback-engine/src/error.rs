@@ -1,11 +1,11 @@
 //! Everything that can go wrong in a use case, each with the next step for the user.
 
 use rollback_core::{CommitId, MigrationId, SchemaDifference, SelectError, StoredError, schema};
+use rollback_revision::RepositoryError;
 
 use crate::import::ImportError;
 use crate::lock::{self, BlockingSession, Holder};
-use crate::ports::{DatabaseError, DatabaseErrorKind, RepositoryError, RunnerError};
-use crate::source::SourceError;
+use crate::ports::{DatabaseError, DatabaseErrorKind, RunnerError};
 
 /// A use case that ended without doing what was asked. Unless it says otherwise, nothing was changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -81,9 +81,6 @@ pub enum EngineError {
     /// No single release answers to what the user asked for.
     #[error(transparent)]
     Select(#[from] SelectError),
-    /// The commit of this deploy is not known.
-    #[error(transparent)]
-    Source(#[from] SourceError),
     /// Nothing can be imported.
     #[error(transparent)]
     Import(#[from] ImportError),
@@ -334,7 +331,6 @@ impl EngineError {
                 "it was changed from outside: restore it from a backup, or go back with `--no-verify`"
             }
             Self::Select(error) => return select_hint(error),
-            Self::Source(error) => return error.hint(),
             Self::Import(error) => return error.hint(),
             Self::Rehearsal { .. } => {
                 "the database itself was not touched; a rollback would fail there as well"

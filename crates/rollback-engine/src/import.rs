@@ -10,23 +10,24 @@ use std::collections::BTreeSet;
 
 use rollback_core::legacy::newest_per_app;
 use rollback_core::{
-    AppliedRow, AppliedSet, CommitId, Evidence, MigrationFacts, MigrationId, Past, Rebuilt, Tree,
+    APP_LABEL, AppliedRow, AppliedSet, CommitId, Evidence, MigrationFacts, MigrationId, NewCapsule, Past,
+    Rebuilt, Tree,
 };
+use rollback_revision::{PassedOver, Repository, RevisionError};
 
 use self::reading::Reading;
 use self::tags::Selection;
 pub use self::tags::{Reason, Skipped, Tagged};
 use crate::Actor;
-use crate::capsules::{self, Kept, NewCapsule};
+use crate::capsules::{self, Kept};
 use crate::error::EngineError;
 use crate::lock::{self, Claim};
-use crate::ports::{Database, Repository};
+use crate::ports::Database;
 use crate::releases;
-use crate::revisions::{PassedOver, RevisionError};
 use crate::rollback::open;
 use crate::save;
 use crate::signature::Keyring;
-use crate::store::{APP_LABEL, Operation, PastRelease, Store, StoredRelease};
+use crate::store::{Operation, PastRelease, Store, StoredRelease};
 
 /// What to import.
 #[derive(Clone, Copy)]
@@ -152,7 +153,7 @@ impl ImportError {
             Self::UnknownTag { .. } => "`git tag` lists them; `git fetch --tags` fetches those of the origin",
             Self::TagElsewhere { .. } => "check out the branch that it is on, or begin with another tag",
             Self::Revision(RevisionError::Repository(error)) => return error.hint.clone(),
-            Self::Revision(RevisionError::Config { .. }) => "mend it in the commit that is checked out",
+            Self::Revision(RevisionError::Project { .. }) => "mend it in the commit that is checked out",
         };
         Some(hint.to_owned())
     }

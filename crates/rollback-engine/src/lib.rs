@@ -6,7 +6,6 @@
 
 pub mod ahead;
 mod archive;
-pub mod below;
 pub mod capsules;
 pub mod catalogue;
 pub mod error;
@@ -16,11 +15,9 @@ pub mod lock;
 pub mod migrate;
 pub mod ports;
 pub mod releases;
-pub mod revisions;
 pub mod rollback;
 pub mod save;
 pub mod signature;
-pub mod source;
 pub mod store;
 
 pub use error::EngineError;

@@ -4,10 +4,10 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use rollback_core::{AppliedSet, MigrationId};
+use rollback_core::{AppliedSet, MigrationId, NewCapsule};
 
 use crate::Actor;
-use crate::capsules::{self, NewCapsule};
+use crate::capsules;
 use crate::error::EngineError;
 use crate::guard::Guard;
 use crate::lock::{Claim, LOCK_TIMEOUT};

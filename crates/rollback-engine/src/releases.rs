@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use rollback_core::graph::Graph;
 use rollback_core::legacy::{self, Uncertain};
 use rollback_core::{
-    AppliedRow, AppliedSet, CommitId, MigrationFacts, MigrationId, ProjectFacts, Release, SchemaDifference,
-    StoredError, Target, select,
+    APP_LABEL, AppliedRow, AppliedSet, CommitId, MigrationFacts, MigrationId, ProjectFacts, Release,
+    SchemaDifference, StoredError, Target, select,
 };
 
 use crate::capsules;
 use crate::error::EngineError;
 use crate::ports::Database;
-use crate::store::{APP_LABEL, RecordedOperation, SetSource, Store, StoredRelease};
+use crate::store::{RecordedOperation, SetSource, Store, StoredRelease};
 
 /// A line of the list.
 #[derive(Clone, Debug, PartialEq, Eq)]

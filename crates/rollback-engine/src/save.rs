@@ -4,17 +4,17 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rollback_core::legacy::newest_per_app;
-use rollback_core::{AppliedRow, AppliedSet, CommitId, MigrationId, Release};
+use rollback_core::{APP_LABEL, AppliedRow, AppliedSet, CommitId, MigrationId, NewCapsule, Release};
 
 use crate::Actor;
-use crate::capsules::{self, NewCapsule};
+use crate::capsules;
 use crate::error::EngineError;
 use crate::lock::{self, Claim};
 use crate::ports::{Database, DatabaseErrorKind, Purpose, Runner};
 use crate::releases;
 use crate::rollback::open;
 use crate::signature::Keyring;
-use crate::store::{APP_LABEL, NewRelease, Operation, SetSource, Store, StoredRelease};
+use crate::store::{NewRelease, Operation, SetSource, Store, StoredRelease};
 
 /// What to save.
 #[derive(Clone, Copy)]

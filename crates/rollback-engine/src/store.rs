@@ -6,7 +6,9 @@ use std::fs::File;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rollback_core::{AppliedRow, AppliedSet, CommitId, MigrationId, Release, Schema, Stored, StoredError};
+use rollback_core::{
+    APP_LABEL, AppliedRow, AppliedSet, CommitId, MigrationId, Release, Schema, Stored, StoredError,
+};
 use serde::{Deserialize, Serialize};
 
 pub use self::capsules::{CapsuleRow, Manifest};
@@ -16,9 +18,6 @@ use crate::lock::{self, BlockingSession, Claim, SETTLED_WITHIN};
 use crate::ports::{Database, DatabaseError, DatabaseErrorKind, Dialect, Purpose, Row, Value};
 use crate::signature::Signature;
 use crate::{Actor, VERSION};
-
-/// The app label under which our tables and migrations stand.
-pub const APP_LABEL: &str = "django_rollback";
 
 /// Our own migrations, oldest first. One that is applied and not named here comes from a newer version.
 pub const OWN_MIGRATIONS: &[&str] = &["0001_initial", "0002_releases", "0003_schemas", "0004_capsules"];

@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-use rollback_engine::ports::RepositoryError;
+use rollback_revision::RepositoryError;
 
 const NAME_THE_COMMIT: &str = "name the commit with `--release` or DJANGO_ROLLBACK_COMMIT";
 

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use gix::objs::Kind;
 use gix::refs::file::find::ReferenceDecode;
 use rollback_core::CommitId;
-use rollback_engine::ports::{Files, Repository, RepositoryError};
+use rollback_revision::{Files, Repository, RepositoryError};
 
 use crate::tree::CommitFiles;
 use crate::work_tree::WorkTree;

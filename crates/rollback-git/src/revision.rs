@@ -9,7 +9,7 @@ use gix::objs::Kind;
 use gix::refs::file::find::ReferenceDecode;
 use gix::revision::plumbing::Spec;
 use gix::revision::spec::parse::{Error, ObjectKindHint, Options};
-use rollback_engine::ports::RepositoryError;
+use rollback_revision::RepositoryError;
 
 use crate::error;
 

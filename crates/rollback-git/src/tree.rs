@@ -11,7 +11,7 @@ use gix::ObjectId;
 use gix::objs::tree::EntryKind;
 use gix::odb::pack::cache::lru::StaticLinkedList;
 use gix::odb::pack::index;
-use rollback_engine::ports::{Files, ReadFiles, RepositoryError};
+use rollback_revision::{Files, ReadFiles, RepositoryError};
 
 use crate::error;
 

@@ -12,7 +12,7 @@ use std::path::{Component, Path, PathBuf};
 use gix::ObjectId;
 use gix::index::entry::{Flags, Mode};
 use ignore::{DirEntry, WalkBuilder};
-use rollback_engine::ports::{Files, ReadFiles, RepositoryError};
+use rollback_revision::{Files, ReadFiles, RepositoryError};
 
 use crate::error;
 use crate::tree::{self, is_wanted};

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use rollback_engine::ports::{Files, ReadFiles, Repository, RepositoryError};
+use rollback_revision::{Files, ReadFiles, Repository, RepositoryError};
 
 use crate::sandbox::{Sandbox, open};
 

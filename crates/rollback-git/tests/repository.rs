@@ -9,8 +9,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use rollback_engine::ports::{Repository, RepositoryError};
 use rollback_git::{GitRepository, discover};
+use rollback_revision::{Repository, RepositoryError};
 
 use crate::sandbox::{Sandbox, open};
 

@@ -10,7 +10,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use rollback_core::CommitId;
-use rollback_engine::ports::{Repository, RepositoryError};
+use rollback_revision::{Repository, RepositoryError};
 
 use crate::sandbox::{Sandbox, open};
 

@@ -8,8 +8,9 @@ use pyo3::prelude::*;
 use rollback_cli::console::{Console, Level, Stream};
 use rollback_cli::error::CliError;
 use rollback_cli::{DatabaseChoice, Door, DoorKind, Environment, Session};
-use rollback_engine::ports::{Repository, RepositoryError, Runner};
+use rollback_engine::ports::Runner;
 use rollback_engine::signature::Secret;
+use rollback_revision::{Repository, RepositoryError};
 
 use crate::connection::DjangoConnection;
 use crate::errors::{database_error, sentence, signal};

@@ -1,8 +1,8 @@
 //! The engine's `Runner` over Django's executor.
 
 use pyo3::prelude::*;
+use rollback_core::NewCapsule;
 use rollback_core::{Effect, MigrationId, Plan, ProjectFacts, Step};
-use rollback_engine::capsules::NewCapsule;
 use rollback_engine::ports::{DatabaseErrorKind, Runner, RunnerError};
 use serde::de::DeserializeOwned;
 

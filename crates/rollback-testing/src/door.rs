@@ -9,9 +9,10 @@ use std::time::Duration;
 use rollback_cli::console::{Console, Level, Stream};
 use rollback_cli::error::CliError;
 use rollback_cli::{DatabaseChoice, Door, DoorKind, Environment, Session};
-use rollback_engine::ports::{Repository, RepositoryError, Runner};
+use rollback_engine::ports::Runner;
 use rollback_engine::signature::Secret;
 use rollback_engine::{Actor, VERSION};
+use rollback_revision::{Repository, RepositoryError};
 
 use crate::{FakeRepository, Faulty, ScriptedProject, Shop};
 

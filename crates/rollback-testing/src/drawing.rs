@@ -3,7 +3,7 @@
 use rollback_core::effect::Change;
 use rollback_core::migration::CustomOperation;
 use rollback_core::{MigrationFacts, MigrationId, OperationFacts, Recording};
-use rollback_engine::capsules::{NewCapsule, NewRecording};
+use rollback_core::{NewCapsule, NewRecording};
 
 /// A migration as it was drawn.
 ///

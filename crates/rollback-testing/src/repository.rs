@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use rollback_core::{CommitId, CommitPrefix, stored};
-use rollback_engine::ports::{Files, ReadFiles, Repository, RepositoryError};
+use rollback_revision::{Files, ReadFiles, Repository, RepositoryError};
 
 use crate::{commit_of, draw};
 

@@ -11,13 +11,14 @@ use rollback_engine::guard::Guard;
 use rollback_engine::import::{self, Import, ImportRequest};
 use rollback_engine::lock::Claim;
 use rollback_engine::migrate::{self, Planned};
-use rollback_engine::ports::{Repository, Runner};
+use rollback_engine::ports::Runner;
 use rollback_engine::releases::{self, ListedRelease, ShownRelease, Status};
 use rollback_engine::rollback::{self, Manners, Order, Prepared, Rehearsed, RolledBack, Wishes, open};
 use rollback_engine::save::{self, SaveRequest, Saved};
 use rollback_engine::signature::{Keyring, Secret};
 use rollback_engine::store::Operation;
 use rollback_engine::{Actor, EngineError};
+use rollback_revision::Repository;
 
 use tempfile::TempDir;
 

@@ -8,8 +8,8 @@ use rollback_source::{is_same_program, is_same_to_databases};
 
 use super::checker::Checker;
 use crate::finding::Place;
-use crate::release::described;
 use crate::rules;
+use crate::wording::described;
 
 impl Checker<'_> {
     pub(super) fn history(&mut self, facts: &[MigrationFacts]) {

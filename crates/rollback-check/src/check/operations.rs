@@ -7,9 +7,9 @@ use rollback_source::facts::{Action, Reverse};
 
 use super::checker::Checker;
 use super::step::Step;
-use crate::release::{described, is_irreversible, is_undone_by_nothing};
 use crate::rules;
 use crate::state::{Model, Models};
+use crate::wording::{described, is_irreversible, is_undone_by_nothing};
 
 impl Checker<'_> {
     /// Walks all operations in the order in which Django applies them, and looks at the new ones.

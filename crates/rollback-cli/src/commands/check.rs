@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use rollback_check::release::File;
 use rollback_check::suppress::{Idle, Suppressions};
-use rollback_check::{Checked, Config, ConfigError, Finding, Level, Place, Range, Release, Rule, check};
+use rollback_check::{Checked, Config, ConfigError, Finding, Level, Place, Range, Rule, check};
 use rollback_core::MigrationId;
-use rollback_engine::revisions::{self, Extent, Revision};
+use rollback_revision::{Extent, File, Migrations, Revision, read_range};
 
 use super::range::{self, End, Ends, Nothing};
 use super::{Context, count};
@@ -23,22 +22,23 @@ pub(crate) fn run(context: &mut Context<'_>, arguments: &CheckArguments) -> Resu
     let ends = if arguments.all { all(context)? } else { context.ends(arguments.range.as_deref())? };
     let mut config = ends.config.clone();
     config.override_by(&arguments.select, &arguments.ignore).map_err(|error| no_rule(&error))?;
-    let [mut base, mut head] = range::open_both(&ends, &config)?;
+    let [mut base, mut head] = range::open_both(&ends, &config.project)?;
     for passed_over in head.passed_over_since(&base) {
         context.say(Importance::Warning, &range::passed_over(&ends.folder, passed_over, "has changed and "));
     }
     let extent = if arguments.all { Extent::All } else { Extent::Changed };
-    revisions::read_range(&mut base, &mut head, extent).map_err(|error| range::unread(&error))?;
+    read_range(&mut base, &mut head, extent).map_err(|error| range::unread(&error))?;
     if ends.head.commit.is_none() {
         ask_django(context, &mut head);
     }
     let checked = check(&Range {
-        base: base.release(),
-        head: head.release(),
+        base: base.migrations(),
+        head: head.migrations(),
         is_project: &|path| head.has_module(path),
         database: config.database,
     });
-    let compared = Compared { ends: &ends, base: base.release(), head: head.release(), config: &config };
+    let compared =
+        Compared { ends: &ends, base: base.migrations(), head: head.migrations(), config: &config };
     let is_failure = show(context, arguments, &compared, checked)?;
     range::leave(context, base, head);
     Ok(if is_failure { ExitCode::Refused } else { ExitCode::Done } as i32)
@@ -47,8 +47,8 @@ pub(crate) fn run(context: &mut Context<'_>, arguments: &CheckArguments) -> Resu
 /// What was compared.
 struct Compared<'c> {
     ends: &'c Ends,
-    base: &'c Release,
-    head: &'c Release,
+    base: &'c Migrations,
+    head: &'c Migrations,
     config: &'c Config,
 }
 
@@ -57,7 +57,7 @@ fn all(context: &Context<'_>) -> Result<Ends, CliError> {
     let head = range::single(context, None)?;
     let base = End { label: "nothing".to_owned(), commit: None, files: Box::new(Nothing) };
     let folder = context.folder_of_paths(context.repository()?.as_ref());
-    let config = revisions::config(head.files.as_ref(), &folder).map_err(|error| range::unread(&error))?;
+    let config = Config::of_files(head.files.as_ref(), &folder).map_err(|error| range::unread(&error))?;
     Ok(Ends { folder, base, head, config })
 }
 
@@ -145,7 +145,8 @@ fn show(
 fn idle_comments<'t>(compared: &Compared<'_>, texts: &dyn Fn(&Place) -> Option<&'t str>) -> Vec<String> {
     let Compared { ends, base, head, config } = compared;
     let is_other = |(id, file): &(&MigrationId, &File)| {
-        base.files.get(id).is_none_or(|older| older.hash != file.hash) && !config.is_excluded(&file.path)
+        base.files.get(id).is_none_or(|older| older.hash != file.hash)
+            && !config.project.is_excluded(&file.path)
     };
     let mut lines = Vec::new();
     for (_, file) in head.files.iter().filter(is_other) {

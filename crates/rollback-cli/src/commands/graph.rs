@@ -2,11 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use rollback_check::Release;
-use rollback_check::release::in_order;
+use rollback_check::Config;
 use rollback_core::MigrationId;
 use rollback_core::graph::Graph;
-use rollback_engine::revisions;
+use rollback_revision::{Migrations, in_order};
 
 use super::range;
 use super::{Context, Format};
@@ -25,25 +24,25 @@ pub(crate) fn run(context: &mut Context<'_>, arguments: &GraphArguments) -> Resu
             let end = range::single(context, range)?;
             let folder = context.folder_of_paths(context.repository()?.as_ref());
             let config =
-                revisions::config(end.files.as_ref(), &folder).map_err(|error| range::unread(&error))?;
+                Config::of_files(end.files.as_ref(), &folder).map_err(|error| range::unread(&error))?;
             (None, end, config, folder)
         }
     };
-    let mut revision = range::open(&end, &config)?;
+    let mut revision = range::open(&end, &config.project)?;
     revision.read(&|_| true).map_err(|error| range::unread(&error))?;
-    let release = revision.release();
-    let older = older.as_ref().map(|end| range::open(end, &config)).transpose()?;
-    refuse_unknown(&arguments.app, release, &end.label)?;
+    let migrations = revision.migrations();
+    let older = older.as_ref().map(|end| range::open(end, &config.project)).transpose()?;
+    refuse_unknown(&arguments.app, migrations, &end.label)?;
     let is_wanted = |id: &MigrationId| {
         let is_app = arguments.app.is_empty() || arguments.app.contains(&id.app);
-        is_app && older.as_ref().is_none_or(|older| !older.release().files.contains_key(id))
+        is_app && older.as_ref().is_none_or(|older| !older.migrations().files.contains_key(id))
     };
     if context.is_json() {
-        context.out_json(&facts_document::facts(release, end.commit.as_ref(), &folder, &is_wanted))?;
+        context.out_json(&facts_document::facts(migrations, end.commit.as_ref(), &folder, &is_wanted))?;
         return Ok(ExitCode::Done);
     }
-    let facts = release.facts();
-    let (graph, _) = release.graph(&facts, &BTreeSet::new());
+    let facts = migrations.facts();
+    let (graph, _) = migrations.graph(&facts, &BTreeSet::new());
     let mut drawn = drawn(&graph, &in_order(&graph, &facts), &is_wanted);
     let squashes = facts.into_iter().filter(|facts| !facts.replaces.is_empty());
     drawn.squashes = squashes.map(|facts| (facts.id, facts.replaces)).collect();
@@ -57,8 +56,8 @@ pub(crate) fn run(context: &mut Context<'_>, arguments: &GraphArguments) -> Resu
     Ok(ExitCode::Done)
 }
 
-fn refuse_unknown(apps: &[String], release: &Release, end: &str) -> Result<(), CliError> {
-    let known = release.apps();
+fn refuse_unknown(apps: &[String], migrations: &Migrations, end: &str) -> Result<(), CliError> {
+    let known = migrations.apps();
     match apps.iter().find(|app| !known.contains(app.as_str())) {
         Some(app) => {
             let known: Vec<&str> = known.into_iter().collect();

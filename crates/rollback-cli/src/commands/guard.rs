@@ -1,9 +1,8 @@
 //! `guard`: is the database ahead of this code? And what to do then.
 
 use rollback_core::Release;
-use rollback_engine::EngineError;
 use rollback_engine::ahead::{self, Ahead};
-use rollback_engine::source::SourceError;
+use rollback_revision::deployed::DeployedError;
 use serde_json::json;
 
 use super::{Context, label, lines, rollback};
@@ -15,14 +14,15 @@ use crate::{DoorKind, ExitCode, document};
 pub(crate) fn run(context: &mut Context<'_>, arguments: &GuardArguments) -> Result<i32, CliError> {
     let found = context.find_commit(arguments.release.as_deref());
     let mut session = context.connect()?;
-    let commit = match found {
-        Ok(found) => Some(found.commit),
-        // The files of the project tell, where there is a project.
-        Err(CliError::Engine(EngineError::Source(
-            SourceError::Unknown { .. } | SourceError::EmptyRepository { .. },
-        ))) if session.runner.is_some() && arguments.release.is_none() => None,
-        Err(error) => return Err(error),
-    };
+    let commit =
+        match found {
+            Ok(found) => Some(found.commit),
+            // The files of the project tell, where there is a project.
+            Err(CliError::Deployed(
+                DeployedError::Unknown { .. } | DeployedError::EmptyRepository { .. },
+            )) if session.runner.is_some() && arguments.release.is_none() => None,
+            Err(error) => return Err(error),
+        };
     let (database, runner) = (session.database.as_mut(), session.runner.as_deref_mut());
     let ahead = ahead::ahead(database, commit.as_ref(), runner, &context.keys()?)?;
     drop(session);

@@ -24,11 +24,11 @@ use clap::ValueEnum;
 use rollback_core::plan::WAYS;
 use rollback_core::{CommitId, CommitPrefix, MigrationId, Release, Target, Way};
 use rollback_engine::Actor;
-use rollback_engine::ports::{Repository, RepositoryError};
 use rollback_engine::rollback::open;
 use rollback_engine::signature::{Keyring, Secret};
-use rollback_engine::source::{self, Found, Surroundings};
 use rollback_engine::store::Operation;
+use rollback_revision::deployed::{self, Found, Surroundings};
+use rollback_revision::{Repository, RepositoryError};
 use serde_json::Value;
 
 use crate::args::{
@@ -213,7 +213,7 @@ impl<'a> Context<'a> {
 
     /// Finds the commit of this deploy.
     fn find_commit(&self, release: Option<&str>) -> Result<Found, CliError> {
-        self.with_surroundings(release, source::find).map_err(CliError::from)
+        self.with_surroundings(release, deployed::find).map_err(CliError::from)
     }
 
     /// The tags that git has now, by name; none where there is no repository, or an unreadable one.
@@ -222,12 +222,12 @@ impl<'a> Context<'a> {
     }
 
     fn git_repository(&self) -> Result<Option<Box<dyn Repository>>, RepositoryError> {
-        self.with_surroundings(None, source::repository)
+        self.with_surroundings(None, deployed::repository)
     }
 
     fn with_surroundings<T>(&self, release: Option<&str>, look: impl FnOnce(&Surroundings<'_>) -> T) -> T {
         look(&Surroundings {
-            release,
+            commit: release,
             variables: &self.environment.variables,
             more_variables: &self.environment.commit_variables,
             path: &self.path,

@@ -1,8 +1,8 @@
 //! `plan`: what going back would do. The text is also what `rollback` shows before it begins.
 
 use rollback_core::plan::{Plan, Step, Way};
-use rollback_engine::revisions::{self, Extent, Revision};
 use rollback_engine::rollback::{self, Loss, Prepared, Wishes};
+use rollback_revision::{Extent, Revision, read_range};
 
 use super::{Context, count, label, range};
 use crate::args::{PlanArguments, TargetArguments, WayArguments};
@@ -20,11 +20,11 @@ pub(crate) fn run(context: &mut Context<'_>, arguments: &PlanArguments) -> Resul
 /// The plan from one commit back to another, from git alone.
 pub(crate) fn between_commits(context: &mut Context<'_>, range: &str) -> Result<ExitCode, CliError> {
     let ends = context.ends(Some(range))?;
-    let [mut base, mut head] = range::open_both(&ends, &ends.config)?.map(Revision::without_texts);
-    revisions::read_range(&mut base, &mut head, Extent::All).map_err(|error| range::unread(&error))?;
-    base.share(head.release());
+    let [mut base, mut head] = range::open_both(&ends, &ends.config.project)?.map(Revision::without_texts);
+    read_range(&mut base, &mut head, Extent::All).map_err(|error| range::unread(&error))?;
+    base.share(head.migrations());
     base.read(&|_| true).map_err(|error| range::unread(&error))?;
-    let plan = revisions::plan(base.release(), head.release());
+    let plan = rollback_revision::plan(base.migrations(), head.migrations());
     if context.is_json() {
         context.out_json(&document::plan_between(&ends.base.label, &ends.head.label, &plan))?;
     } else {

@@ -6,9 +6,10 @@ use std::path::Path;
 
 use rollback_check::Config;
 use rollback_core::CommitId;
-use rollback_engine::below::{self, Below};
-use rollback_engine::ports::{Files, Repository, RepositoryError};
-use rollback_engine::revisions::{self, PassedOver, Revision, RevisionError};
+use rollback_revision::{
+    self as revision, Files, PassedOver, ProjectSettings, ReadFiles, Repository, RepositoryError, Revision,
+    RevisionError, Subproject,
+};
 
 use super::Context;
 use crate::DoorKind;
@@ -44,7 +45,7 @@ impl Context<'_> {
             )
         })?;
         Ok(match self.project_folder(whole.as_ref()) {
-            Some(folder) => Box::new(Below::new(whole, &folder)),
+            Some(folder) => Box::new(Subproject::new(whole, &folder)),
             None => whole,
         })
     }
@@ -54,7 +55,7 @@ impl Context<'_> {
         let project = self.environment.project.as_deref();
         // In the project's own door it is the project that counts, wherever somebody calls it from.
         let project = project.filter(|_| self.given_path().is_none() && self.door.kind() == DoorKind::Django);
-        let folder = |start: &Path| below::project_folder(&repository.root(), start);
+        let folder = |start: &Path| revision::project_folder(&repository.root(), start);
         project.and_then(folder).or_else(|| folder(&self.path))
     }
 
@@ -67,7 +68,7 @@ impl Context<'_> {
             Some(range) => given_ends(repository, range)?,
         };
         let folder = self.folder_of_paths(repository);
-        let config = revisions::config(head.files.as_ref(), &folder).map_err(|error| unread(&error))?;
+        let config = Config::of_files(head.files.as_ref(), &folder).map_err(|error| unread(&error))?;
         Ok(Ends { folder, base, head, config })
     }
 
@@ -107,13 +108,16 @@ pub(super) fn single(context: &Context<'_>, revision: Option<&str>) -> Result<En
 }
 
 /// Opens the migrations of an end.
-pub(super) fn open<'e>(end: &'e End, config: &Config) -> Result<Revision<'e>, CliError> {
-    Revision::open(end.files.as_ref(), config).map_err(|error| unread(&error))
+pub(super) fn open<'e>(end: &'e End, project: &ProjectSettings) -> Result<Revision<'e>, CliError> {
+    Revision::open(end.files.as_ref(), project).map_err(|error| unread(&error))
 }
 
 /// Opens those of both ends, the older one first.
-pub(super) fn open_both<'e>(ends: &'e Ends, config: &Config) -> Result<[Revision<'e>; 2], CliError> {
-    Revision::open_both(ends.base.files.as_ref(), ends.head.files.as_ref(), config)
+pub(super) fn open_both<'e>(
+    ends: &'e Ends,
+    project: &ProjectSettings,
+) -> Result<[Revision<'e>; 2], CliError> {
+    Revision::open_both(ends.base.files.as_ref(), ends.head.files.as_ref(), project)
         .map_err(|error| unread(&error))
 }
 
@@ -136,7 +140,7 @@ pub(super) fn passed_over(root: &str, passed_over: &PassedOver, what: &str) -> S
 pub(super) fn unread(error: &RevisionError) -> CliError {
     let hint = match error {
         RevisionError::Repository(error) => error.hint.clone(),
-        RevisionError::Config { .. } => Some("docs/rules/README.md shows what goes there".to_owned()),
+        RevisionError::Project { .. } => Some("docs/rules/README.md shows what goes there".to_owned()),
     };
     CliError::other(error.to_string(), hint)
 }
@@ -214,10 +218,10 @@ fn newest_tag(store: &dyn Repository, work_tree: &End) -> Result<End, CliError> 
 }
 
 fn has_other_migrations(one: &End, other: &End) -> Result<bool, CliError> {
-    let config =
-        revisions::config(other.files.as_ref(), "").map_err(|error| unread(&error))?.with_all_files();
-    let (one, other) = (open(one, &config)?, open(other, &config)?);
-    Ok(one.release().files != other.release().files)
+    let project =
+        ProjectSettings::of_files(other.files.as_ref()).map_err(|error| unread(&error))?.with_all_files();
+    let (one, other) = (open(one, &project)?, open(other, &project)?);
+    Ok(one.migrations().files != other.migrations().files)
 }
 
 fn no_tag(store: &dyn Repository) -> CliError {
@@ -237,12 +241,12 @@ impl Files for Nothing {
         &[]
     }
 
-    fn reader(&self) -> Result<Box<dyn rollback_engine::ports::ReadFiles + '_>, RepositoryError> {
+    fn reader(&self) -> Result<Box<dyn ReadFiles + '_>, RepositoryError> {
         Ok(Box::new(Nothing))
     }
 }
 
-impl rollback_engine::ports::ReadFiles for Nothing {
+impl ReadFiles for Nothing {
     fn hash(&mut self, _: usize) -> Result<String, RepositoryError> {
         unreachable!("there are no files")
     }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use rollback_core::NewCapsule;
 use rollback_core::plan::{Blocker, Step};
 use rollback_core::{Effect, MigrationId, Plan, ProjectFacts};
 use rollback_engine::EngineError;
-use rollback_engine::capsules::NewCapsule;
 use rollback_engine::ports::{DatabaseErrorKind, Runner, RunnerError};
 use rollback_engine::rollback::{self, Manners, Order, Prepared, RolledBack, open};
 use serde_json::json;

@@ -3,7 +3,7 @@
 use rollback_core::{MigrationId, Target};
 use rollback_engine::releases;
 use rollback_engine::save::{self, SaveOutcome, SaveRequest, Saved};
-use rollback_engine::source::Found;
+use rollback_revision::deployed::Found;
 
 use super::{Context, count, label, lines};
 use crate::args::SaveArguments;

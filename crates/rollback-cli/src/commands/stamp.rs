@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use rollback_engine::source::{self, STAMP_FILE};
+use rollback_revision::deployed::{self, STAMP_FILE};
 use serde_json::json;
 
 use super::Context;
@@ -18,14 +18,14 @@ pub(crate) fn run(
 ) -> Result<ExitCode, CliError> {
     let found = context.find_commit(release)?;
     if output.as_ref().is_some_and(|file| file.as_os_str() == "-") {
-        context.out(&source::stamp(&found))?;
+        context.out(&deployed::stamp(&found))?;
         return Ok(ExitCode::Done);
     }
     let file = output.map_or_else(
         || context.path.join(STAMP_FILE),
         |file| context.environment.working_directory.join(file),
     );
-    fs::write(&file, source::stamp(&found)).map_err(|error| {
+    fs::write(&file, deployed::stamp(&found)).map_err(|error| {
         CliError::other(
             format!("cannot write {}: {error}", file.display()),
             Some("name another file with `--output`".to_owned()),

@@ -2,26 +2,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rollback_check::Config;
-use rollback_check::release::{Read, Release};
-use rollback_core::{CommitId, MigrationFacts, MigrationId, OperationFacts, Tree};
+use rollback_core::{CommitId, MigrationFacts, MigrationId, NewCapsule, NewRecording, OperationFacts, Tree};
+use rollback_revision::{Migrations, PassedOver, ProjectSettings, Read, Repository, Revision};
 use rollback_source::facts::{MigrationSource, Operation, What};
 
 use super::ImportError;
-use crate::capsules::{NewCapsule, NewRecording};
 use crate::error::EngineError;
-use crate::ports::Repository;
-use crate::revisions::{self, PassedOver, Revision};
 
 /// Reads commit after commit.
 pub(super) struct Reading<'r> {
     repository: &'r dyn Repository,
     head: CommitId,
-    config: Config,
+    /// Where the migrations are, by what is checked out.
+    project: ProjectSettings,
     /// The migrations of which something is kept: nothing better can be read.
     kept: &'r BTreeSet<MigrationId>,
     /// What was read last: the same contents in the next commit are not read again.
-    last: Release,
+    last: Migrations,
     capsules: BTreeMap<MigrationId, NewCapsule>,
     /// Of several folders for one app label those that do not count, by their names.
     passed_over: BTreeMap<String, PassedOver>,
@@ -35,21 +32,22 @@ impl<'r> Reading<'r> {
     ) -> Result<Self, EngineError> {
         let no_commit = || ImportError::NoCommit { path: repository.root().display().to_string() };
         let head = repository.head()?.ok_or_else(no_commit)?;
-        let config = revisions::config(repository.files(&head)?.as_ref(), "").map_err(ImportError::from)?;
-        let (last, capsules, passed_over) = (Release::default(), BTreeMap::new(), BTreeMap::new());
-        Ok(Self { repository, head, config, kept, last, capsules, passed_over })
+        let project =
+            ProjectSettings::of_files(repository.files(&head)?.as_ref()).map_err(ImportError::from)?;
+        let (last, capsules, passed_over) = (Migrations::default(), BTreeMap::new(), BTreeMap::new());
+        Ok(Self { repository, head, project, kept, last, capsules, passed_over })
     }
 
     /// Reads a commit.
     pub(super) fn read(&mut self, commit: &CommitId) -> Result<Tree, EngineError> {
         let files = self.repository.files(commit)?;
-        let mut revision = Revision::open(files.as_ref(), &self.config).map_err(ImportError::from)?;
+        let mut revision = Revision::open(files.as_ref(), &self.project).map_err(ImportError::from)?;
         let passed_over = revision.passed_over().iter();
         self.passed_over.extend(passed_over.map(|folder| (folder.folder.clone(), folder.clone())));
         revision.share(&self.last);
         revision.read(&|_| true).map_err(ImportError::from)?;
         self.take_capsules(&revision);
-        self.last = revision.release().clone();
+        self.last = revision.migrations().clone();
         Ok(tree(&self.last))
     }
 
@@ -69,7 +67,7 @@ impl<'r> Reading<'r> {
     }
 
     fn take_capsules(&mut self, revision: &Revision<'_>) {
-        for facts in revision.release().facts() {
+        for facts in revision.migrations().facts() {
             if self.kept.contains(&facts.id) || self.capsules.contains_key(&facts.id) {
                 continue;
             }
@@ -80,12 +78,12 @@ impl<'r> Reading<'r> {
     }
 }
 
-fn tree(release: &Release) -> Tree {
+fn tree(read: &Migrations) -> Tree {
     let is_migration = |read: &Read| read.source.as_ref().map_or(true, |source| source.class.is_some());
-    let migrations = || release.read.iter().filter(|(_, read)| is_migration(read));
+    let migrations = || read.read.iter().filter(|(_, read)| is_migration(read));
     Tree {
         files: migrations().map(|(id, _)| id.clone()).collect(),
-        squashes: release.facts().into_iter().filter(|facts| !facts.replaces.is_empty()).collect(),
+        squashes: read.facts().into_iter().filter(|facts| !facts.replaces.is_empty()).collect(),
         doubtful: migrations().filter(|(_, read)| is_doubtful(read)).map(|(id, _)| id.clone()).collect(),
     }
 }
@@ -100,16 +98,16 @@ fn is_doubtful(read: &Read) -> bool {
 
 /// What there is to keep of a migration; nothing where its text leaves something open.
 fn capsule(revision: &Revision<'_>, facts: MigrationFacts) -> Option<NewCapsule> {
-    let release = revision.release();
-    let source = release.source(&facts.id).filter(|source| !source.is_unknown())?;
+    let migrations = revision.migrations();
+    let source = migrations.source(&facts.id).filter(|source| !source.is_unknown())?;
     let references = [&source.dependencies, &source.run_before, &source.replaces];
-    if references.into_iter().flatten().any(|reference| release.target(reference).is_none()) {
+    if references.into_iter().flatten().any(|reference| migrations.target(reference).is_none()) {
         return None;
     }
     Some(NewCapsule {
         operations: source.operations.iter().map(operation).collect::<Option<_>>()?,
         imports: imports(revision, source, &facts.id),
-        text: Some(as_python_reads_it(&release.read.get(&facts.id)?.text)?),
+        text: Some(as_python_reads_it(&migrations.read.get(&facts.id)?.text)?),
         recording: NewRecording::Missing { reason: NOT_RECORDED.to_owned() },
         facts,
     })
@@ -131,7 +129,7 @@ fn as_python_reads_it(text: &str) -> Option<String> {
 
 /// The modules of the repository that a migration imports.
 fn imports(revision: &Revision<'_>, source: &MigrationSource, id: &MigrationId) -> Vec<String> {
-    let path = revision.release().files.get(id).map_or("", |file| file.path.as_str());
+    let path = revision.migrations().files.get(id).map_or("", |file| file.path.as_str());
     let modules = source.imports.iter().map(|import| absolute(path, &import.module));
     let found: BTreeSet<String> = modules.filter(|module| revision.has_module(module)).collect();
     found.into_iter().collect()

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rollback_core::{CommitId, Lost, Release};
+use rollback_revision::Repository;
 
 use super::ImportError;
 use crate::error::EngineError;
-use crate::ports::Repository;
 use crate::store::StoredRelease;
 
 /// A commit with its tags.

@@ -3,14 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rollback_core::plan::{self, Blocker, Means, Plan, Situation, Warning, Way};
-use rollback_core::{AppliedRow, AppliedSet, MigrationFacts, MigrationId, ProjectFacts, Recording};
+use rollback_core::{
+    APP_LABEL, AppliedRow, AppliedSet, MigrationFacts, MigrationId, ProjectFacts, Recording,
+};
 
 use super::Wishes;
 use crate::capsules::{self, Kept};
 use crate::error::EngineError;
 use crate::ports::Runner;
 use crate::releases;
-use crate::store::{APP_LABEL, Store, StoredRelease};
+use crate::store::{Store, StoredRelease};
 
 pub(super) struct Draft<'d> {
     /// The releases from the newest to the target.

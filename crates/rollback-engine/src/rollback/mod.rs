@@ -15,8 +15,8 @@ use std::time::Duration;
 use rollback_core::effect::Drop;
 use rollback_core::plan::{Blocker, Plan, Warning, Way};
 use rollback_core::{
-    AppliedRow, AppliedSet, CommitId, Effects, MigrationFacts, MigrationId, MovedTag, Recording, Release,
-    Target, select,
+    APP_LABEL, AppliedRow, AppliedSet, CommitId, Effects, MigrationFacts, MigrationId, MovedTag, Recording,
+    Release, Target, select,
 };
 
 use self::draft::Draft;
@@ -30,7 +30,7 @@ use crate::error::EngineError;
 use crate::ports::{Database, Purpose, Runner};
 use crate::releases;
 use crate::signature::Keyring;
-use crate::store::{APP_LABEL, Operation, Store, StoredRelease};
+use crate::store::{Operation, Store, StoredRelease};
 
 /// A plan with what it was made from: the same value is printed and carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,11 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use rollback_check::Config;
 use rollback_core::CommitId;
 
 use crate::ports::{Files, ReadFiles, Repository, RepositoryError};
-use crate::revisions::CONFIG_FILE;
+use crate::project::{CONFIG_FILE, ProjectSettings};
 
 /// The folder of the project that `start` is in, below `root` and with `/` between the names: the nearest one whose
 /// `pyproject.toml` has our table. None where that is the root, or no folder.
@@ -14,7 +13,7 @@ pub fn project_folder(root: &Path, start: &Path) -> Option<String> {
     let (root, start) = (root.canonicalize().ok()?, start.canonicalize().ok()?);
     let has_table = |folder: &&Path| {
         let text = std::fs::read(folder.join(CONFIG_FILE));
-        text.is_ok_and(|text| Config::is_in(&String::from_utf8_lossy(&text)))
+        text.is_ok_and(|text| ProjectSettings::is_in(&String::from_utf8_lossy(&text)))
     };
     let folder = start.ancestors().take_while(|folder| folder.starts_with(&root)).find(has_table)?;
     let names: Option<Vec<&str>> =
@@ -22,14 +21,14 @@ pub fn project_folder(root: &Path, start: &Path) -> Option<String> {
     names.map(|names| names.join("/")).filter(|folder| !folder.is_empty())
 }
 
-/// A repository of which only one folder counts. Paths begin there.
-pub struct Below {
+/// A repository of which only one folder counts: one project of several. Paths begin there.
+pub struct Subproject {
     repository: Box<dyn Repository>,
     /// The folder, with `/` at its end.
     folder: String,
 }
 
-impl Below {
+impl Subproject {
     /// `folder` as [`project_folder`] gives it.
     pub fn new(repository: Box<dyn Repository>, folder: &str) -> Self {
         Self { repository, folder: format!("{folder}/") }
@@ -44,7 +43,7 @@ impl Below {
     }
 }
 
-impl Repository for Below {
+impl Repository for Subproject {
     fn root(&self) -> PathBuf {
         self.repository.root()
     }

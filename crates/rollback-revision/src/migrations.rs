@@ -1,4 +1,4 @@
-//! The migrations of one commit, as far as they were read.
+//! The migrations of one revision, as far as they were read.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
@@ -9,9 +9,9 @@ use rollback_core::{MigrationFacts, MigrationId};
 use rollback_source::SyntaxError;
 use rollback_source::facts::{Action, MigrationSource, Operation, Reference, Reverse, Target};
 
-/// The migrations of one commit.
+/// The migrations of one revision.
 #[derive(Clone, Debug, Default)]
-pub struct Release {
+pub struct Migrations {
     /// Every migration file, read or not.
     pub files: BTreeMap<MigrationId, File>,
     /// Those that were read.
@@ -41,7 +41,7 @@ pub struct Read {
 /// The model that is the user where no setting says so (Django's `global_settings`).
 const USUAL_USER: &str = "auth.User";
 
-impl Release {
+impl Migrations {
     /// What was read of a migration.
     pub fn source(&self, id: &MigrationId) -> Option<&MigrationSource> {
         self.read.get(id).and_then(|read| read.source.as_ref().ok())
@@ -129,11 +129,6 @@ fn irreversible(operations: &[Operation]) -> Vec<String> {
     places(operations, &|operation| operation.reversible == Some(false))
 }
 
-/// Whether an operation, or one inside of it that changes the database, cannot be undone.
-pub(crate) fn is_irreversible(operation: &Operation) -> bool {
-    operation.reversible == Some(false) || operation.database_operations().iter().any(is_irreversible)
-}
-
 fn custom(operations: &[Operation]) -> Vec<CustomOperation> {
     let custom = places(operations, &runs_code).into_iter();
     custom.map(|operation| CustomOperation { operation, sql: None }).collect()
@@ -179,46 +174,4 @@ fn runs_code(operation: &Operation) -> bool {
         Action::Custom | Action::Unknown => true,
         _ => false,
     }
-}
-
-/// An operation in a few words: `RunPython fill_prices`.
-pub fn described(operation: &Operation) -> String {
-    let class = &operation.class;
-    let (model, name) = match &operation.action {
-        Action::CreateModel { name, .. }
-        | Action::DeleteModel { name }
-        | Action::AlterModelTable { name, .. } => (name.as_str(), None),
-        Action::AlterUniqueTogether { name, .. }
-        | Action::AlterIndexTogether { name, .. }
-        | Action::AlterOptions { name, .. } => (name.as_str(), None),
-        Action::AddField { model, name, .. } | Action::AlterField { model, name, .. } => {
-            (model.as_str(), Some(name.as_str()))
-        }
-        Action::RemoveField { model, name } => (model.as_str(), Some(name.as_str())),
-        Action::RenameField { model, old, .. } => (model.as_str(), Some(old.as_str())),
-        Action::RenameModel { old, .. } => (old.as_str(), None),
-        Action::RunPython { code, .. } => (code.as_str(), None),
-        Action::AddIndex { model, .. } => (model.as_str(), None),
-        Action::RemoveConstraint { model, name } => (model.as_str(), Some(name.as_str())),
-        Action::AlterOrder { model, .. } => (model.as_str(), None),
-        Action::AddConstraint { model, name, .. } => (model.as_str(), name.as_deref()),
-        Action::Other { model: Some(model) } => (model.as_str(), None),
-        Action::Other { model: None }
-        | Action::RunSql { .. }
-        | Action::Separate { .. }
-        | Action::Custom
-        | Action::Unknown => return class.clone(),
-    };
-    match name {
-        Some(name) => format!("{class} {model}.{name}"),
-        None => format!("{class} {model}"),
-    }
-}
-
-/// Whether what undoes an operation is there and does nothing.
-pub(crate) fn is_undone_by_nothing(operation: &Operation) -> bool {
-    matches!(
-        operation.action,
-        Action::RunPython { reverse: Reverse::Noop, .. } | Action::RunSql { reverse: Reverse::Noop, .. }
-    )
 }

@@ -1,6 +1,6 @@
 //! Which commit is being deployed: the one documented order of places to look.
 //!
-//! 1. `--release`; 2. `DJANGO_ROLLBACK_COMMIT`; 3. the git repository at the path, or the nearest one above it, or
+//! 1. `--commit`; 2. `DJANGO_ROLLBACK_COMMIT`; 3. the git repository at the path, or the nearest one above it, or
 //!    around `manage.py`; 4. the variables that platforms set ([`PLATFORM_VARIABLES`]); 5. the file
 //!    [`STAMP_FILE`], which `stamp` writes when an image is built.
 
@@ -50,8 +50,8 @@ pub const STAMP_FILE: &str = ".django-rollback-release";
 
 /// Where to look.
 pub struct Surroundings<'a> {
-    /// `--release`, when it was given.
-    pub release: Option<&'a str>,
+    /// `--commit`, when it was given.
+    pub commit: Option<&'a str>,
     /// The environment's variables.
     pub variables: &'a BTreeMap<String, String>,
     /// Further variables to ask before the platforms' (setting `COMMIT_VARIABLES`).
@@ -80,11 +80,11 @@ pub struct Found {
 
 /// Why the commit is not known.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SourceError {
+pub enum DeployedError {
     /// A place that was named on purpose holds no commit.
     #[error("{place}: {error}")]
     Invalid {
-        /// `--release` or a variable of ours.
+        /// `--commit` or a variable of ours.
         place: String,
         /// What is wrong.
         error: CommitError,
@@ -120,7 +120,7 @@ pub enum SourceError {
     Repository(#[from] RepositoryError),
 }
 
-impl SourceError {
+impl DeployedError {
     /// What to do next.
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -129,7 +129,7 @@ impl SourceError {
                 Some(format!("write it again with `django-rollback stamp`, or delete {path}"))
             }
             Self::EmptyRepository { .. } | Self::Unknown { .. } => Some(format!(
-                "give it with `--release`, set {COMMIT_VARIABLE}, point `-p` at the repository, or run \
+                "give it with `--commit`, set {COMMIT_VARIABLE}, point `-p` at the repository, or run \
                  `django-rollback stamp` when the image is built"
             )),
             Self::Repository(error) => error.hint.clone(),
@@ -138,9 +138,9 @@ impl SourceError {
 }
 
 /// Finds the commit of this deploy.
-pub fn find(around: &Surroundings<'_>) -> Result<Found, SourceError> {
-    if let Some(release) = around.release {
-        return named("--release", release, around);
+pub fn find(around: &Surroundings<'_>) -> Result<Found, DeployedError> {
+    if let Some(commit) = around.commit {
+        return named("--commit", commit, around);
     }
     if let Some(commit) = variable(around, COMMIT_VARIABLE) {
         return named(COMMIT_VARIABLE, commit, around);
@@ -167,18 +167,18 @@ pub fn repository(around: &Surroundings<'_>) -> Result<Option<Box<dyn Repository
     }
 }
 
-fn named(place: &str, text: &str, around: &Surroundings<'_>) -> Result<Found, SourceError> {
-    let commit = text.parse().map_err(|error| SourceError::Invalid { place: place.to_owned(), error })?;
+fn named(place: &str, text: &str, around: &Surroundings<'_>) -> Result<Found, DeployedError> {
+    let commit = text.parse().map_err(|error| DeployedError::Invalid { place: place.to_owned(), error })?;
     Ok(Found { tags: known_tags(&commit, around), commit, place: place.to_owned() })
 }
 
-fn from_git(around: &Surroundings<'_>) -> Result<Option<Found>, SourceError> {
+fn from_git(around: &Surroundings<'_>) -> Result<Option<Found>, DeployedError> {
     let Some(repository) = repository(around)? else {
         return Ok(None);
     };
     let path = repository.root().display().to_string();
     let Some(commit) = repository.head()? else {
-        return Err(SourceError::EmptyRepository { path, ignored: ignored(around) });
+        return Err(DeployedError::EmptyRepository { path, ignored: ignored(around) });
     };
     let tags = with_tags_variable(tags_of(repository.as_ref(), &commit)?, around);
     Ok(Some(Found { commit, tags, place: format!("the git repository at {path}") }))
@@ -220,12 +220,12 @@ pub fn stamp(found: &Found) -> String {
     text
 }
 
-fn from_stamp(around: &Surroundings<'_>) -> Result<Option<Found>, SourceError> {
+fn from_stamp(around: &Surroundings<'_>) -> Result<Option<Found>, DeployedError> {
     let folders = around.path.ancestors().chain(around.project);
     let Some(path) = folders.map(|folder| folder.join(STAMP_FILE)).find(|path| path.is_file()) else {
         return Ok(None);
     };
-    let wrong = |reason: String| SourceError::Stamp { path: path.display().to_string(), reason };
+    let wrong = |reason: String| DeployedError::Stamp { path: path.display().to_string(), reason };
     let text = fs::read_to_string(&path).map_err(|error| wrong(error.to_string()))?;
     let stamp: Stamp = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
     if stamp.format > STAMP_FORMAT {
@@ -238,8 +238,8 @@ fn from_stamp(around: &Surroundings<'_>) -> Result<Option<Found>, SourceError> {
     Ok(Some(Found { commit: stamp.commit, tags: with_tags_variable(stamp.tags, around), place }))
 }
 
-fn unknown(around: &Surroundings<'_>) -> SourceError {
-    SourceError::Unknown { path: absolute(around.path), ignored: ignored(around) }
+fn unknown(around: &Surroundings<'_>) -> DeployedError {
+    DeployedError::Unknown { path: absolute(around.path), ignored: ignored(around) }
 }
 
 /// The variables that could have named the commit and hold something else, for the end of a sentence.
@@ -349,7 +349,7 @@ mod tests {
         let variables =
             variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let found = find(&Surroundings {
-            release,
+            commit: release,
             variables: &variables,
             more_variables: &["OUR_SHA".to_owned()],
             path: folder,
@@ -369,7 +369,7 @@ mod tests {
         let (a, b, c) = ("aa".repeat(20), "bb".repeat(20), "cc".repeat(20));
         let variables = [(COMMIT_VARIABLE, b.as_str()), ("GITHUB_SHA", c.as_str()), ("OUR_SHA", a.as_str())];
         let head = || Some(Some(commit("dd")));
-        check(Some(&a), &variables, head(), "aaaaaaa [v1] --release");
+        check(Some(&a), &variables, head(), "aaaaaaa [v1] --commit");
         check(None, &variables, head(), "bbbbbbb [v2] DJANGO_ROLLBACK_COMMIT");
         check(None, &variables[1..], head(), "ddddddd [] the git repository at /src");
         check(None, &variables[1..], None, "aaaaaaa [] OUR_SHA");
@@ -403,7 +403,7 @@ mod tests {
             Some("v1"),
             &[],
             None,
-            "--release: `v1` is not a commit hash: only the digits 0-9 and a-f may stand in one",
+            "--commit: `v1` is not a commit hash: only the digits 0-9 and a-f may stand in one",
         );
         check(
             None,
