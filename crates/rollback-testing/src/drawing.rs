@@ -40,7 +40,8 @@ pub fn ids(text: &str) -> Vec<MigrationId> {
 /// unrecorded unkept`.
 ///
 /// `adds T.C` adds a column instead of making a table, `nothing` changes no table, `code` is a RunPython, so nothing is
-/// recorded; `unrecorded` keeps the source without SQL, and `unkept` keeps neither.
+/// recorded; `unrecorded` keeps the source without SQL, and `unkept` keeps neither. Undoing one that `vacuums` runs what
+/// no transaction takes.
 pub fn draw(text: &str) -> Vec<Drawn> {
     text.lines().map(str::trim).filter(|line| !line.is_empty()).map(migration).collect()
 }
@@ -64,6 +65,7 @@ fn migration(line: &str) -> Drawn {
             ("nonatomic", _) => drawn.facts.atomic = false,
             ("code", _) => drawn.run_code(),
             ("nothing", _) => drawn.change_nothing(),
+            ("vacuums", _) => drawn.backwards.push("VACUUM".to_owned()),
             ("unrecorded", _) => drawn.is_recorded = false,
             ("unkept", _) => (drawn.is_recorded, drawn.has_text) = (false, false),
             (_, "<") => drawn.facts.dependencies.push(id(word)),

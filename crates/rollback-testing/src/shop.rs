@@ -16,7 +16,7 @@ use rollback_engine::releases::{self, ListedRelease, ShownRelease, Status};
 use rollback_engine::rollback::{self, Manners, Order, Prepared, Rehearsed, RolledBack, Wishes, open};
 use rollback_engine::save::{self, SaveRequest, Saved};
 use rollback_engine::signature::{Keyring, Secret};
-use rollback_engine::store::Operation;
+use rollback_engine::store::{Operation, RecordedOperation};
 use rollback_engine::{Actor, EngineError};
 use rollback_revision::Repository;
 
@@ -253,6 +253,11 @@ impl Shop {
     /// Where the database stands.
     pub fn status(&mut self) -> Result<Status> {
         releases::status(&mut self.database)
+    }
+
+    /// History, newest first.
+    pub fn operations(&mut self, limit: u32) -> Result<Vec<RecordedOperation>> {
+        releases::history(&mut self.database, limit)
     }
 
     /// The plan back to this tag; an empty one is the release before.
