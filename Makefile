@@ -61,8 +61,7 @@ lint: $(VENV)/.tools ## check formatting, lints and documentation
 		else echo "dependencies are not checked: cargo-deny is not installed"; fi
 
 deny: ## check licences, bans and sources of the dependencies; needs cargo-deny
-	cargo deny --all-features --locked check $(DENY)
-	cargo deny --all-features --locked --manifest-path crates/rollback-source/fuzz/Cargo.toml check --config deny.toml $(DENY)
+	cargo deny --locked --all-features check --hide-inclusion-graph $(DENY)
 
 msrv: ## check the oldest Rust that Cargo.toml declares
 	$(PYTHON) tools/msrv.py
