@@ -19,7 +19,7 @@ impl<'a> Reader<'_, 'a, '_> {
         let action = self.action(class, arguments);
         if action.is_none() {
             let reason = arguments.missing.as_ref().map_or_else(
-                || "has an argument that is not written out".to_owned(),
+                || "has an argument that is not a literal value".to_owned(),
                 |missing| missing.reason(),
             );
             self.note(What::Argument, reason, span.clone());

@@ -35,7 +35,7 @@ pub fn read(module: &str, text: &str, others: &dyn Modules) -> Result<MigrationS
     let mut source =
         MigrationSource { atomic: (true, 0..0), imports: imports(tree), ..MigrationSource::default() };
     if interpreter.is_given_up() {
-        let (what, reason) = (What::Migration, "takes too long to follow".to_owned());
+        let (what, reason) = (What::Migration, "takes too many steps to evaluate".to_owned());
         source.class = Some(0..0);
         source.unknown.push(Unknown { what, reason, span: 0..0 });
         return Ok(source);
@@ -94,7 +94,7 @@ impl<'a> Reader<'_, 'a, '_> {
         for method in METHODS.iter().filter(|method| class.scope.contains_key(**method)) {
             source.overrides.push(((*method).to_owned(), span.clone()));
             if method.starts_with("__") {
-                self.note(What::Migration, format!("has a method {method} of its own"), span.clone());
+                self.note(What::Migration, format!("overrides {method}"), span.clone());
             }
         }
         for base in class.bases.clone() {

@@ -22,7 +22,7 @@ impl<'a> Reader<'_, 'a, '_> {
         let span = self.span(value);
         self.left = self.left.saturating_sub(1);
         if self.left == 0 {
-            self.note(What::Operations, "has more operations than are followed", span);
+            self.note(What::Operations, "has too many operations", span);
             return None;
         }
         let Value::Instance(instance) = &value.value else {
@@ -87,7 +87,7 @@ impl<'a> Reader<'_, 'a, '_> {
         };
         let value = value.or(arguments.missing.as_ref()).cloned();
         let value = value.map(|value| self.interpreter.concrete(value));
-        let reason = value.map_or_else(|| "is not written out".to_owned(), |value| value.reason());
+        let reason = value.map_or_else(|| "is not a literal value".to_owned(), |value| value.reason());
         self.note(What::Argument, reason, span.clone());
     }
 }

@@ -55,13 +55,13 @@ pub(crate) fn parse(text: &str) -> Result<Parsed<ModModule>, SyntaxError> {
     }
     if let Some(place) = text.find(NO_TEXT) {
         let span = place..place + 1;
-        return Err(SyntaxError { reason: "is no UTF-8, or has a null character".to_owned(), span });
+        return Err(SyntaxError { reason: "is not UTF-8, or contains a null character".to_owned(), span });
     }
     if is_too_deep(text) {
-        return Err(SyntaxError { reason: format!("is nested deeper than {DEEPEST} levels"), span: 0..0 });
+        return Err(SyntaxError { reason: format!("is nested more than {DEEPEST} levels deep"), span: 0..0 });
     }
     parse_module(text).map_err(|error| SyntaxError {
-        reason: format!("is no Python: {}", error.error),
+        reason: format!("is not valid Python: {}", error.error),
         span: range(error.location),
     })
 }

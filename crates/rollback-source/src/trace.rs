@@ -50,7 +50,9 @@ impl<'a> Reader<'_, 'a, '_> {
             Value::Class(id) => {
                 let name = self.interpreter.classes[*id].name;
                 let order = self.interpreter.resolution_order(&class.value);
-                order.ok_or_else(|| format!("depends on {name}, whose bases are not followed"))?
+                order.ok_or_else(|| {
+                    format!("depends on {name}, whose base classes have no consistent order")
+                })?
             }
             _ => vec![class],
         };
@@ -60,7 +62,7 @@ impl<'a> Reader<'_, 'a, '_> {
                 Value::Name(path) => match django_class(path) {
                     Some("Operation") => return Ok(traced),
                     Some(_) if traced.is_cut => {
-                        return Err("has an __init__ that does not lead to that of its base".to_owned());
+                        return Err("has an __init__ that does not call that of its base".to_owned());
                     }
                     Some(django) => {
                         traced.django = Some(django.to_owned());
@@ -72,7 +74,7 @@ impl<'a> Reader<'_, 'a, '_> {
                 _ => return Err(class.reason()),
             }
         }
-        Err("is no operation of Django's".to_owned())
+        Err("does not extend an operation of Django".to_owned())
     }
 
     /// One step up: what a class of the project changes.

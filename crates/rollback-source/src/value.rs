@@ -164,12 +164,14 @@ impl<'a> Spanned<'a> {
             Value::Sequence(_, items) if has_rest(items) => {
                 items.iter().find_map(rest).unwrap_or_default().to_owned()
             }
-            Value::Itself | Value::Lambda(..) | Value::Function(_) | Value::Class(_) => "is code".to_owned(),
+            Value::Itself | Value::Lambda(..) | Value::Function(_) | Value::Class(_) => {
+                "is a function or a class".to_owned()
+            }
             Value::Instance(instance) => match &instance.callee.value {
-                Value::Name(path) => format!("is made by {path}()"),
-                _ => "is made by a call".to_owned(),
+                Value::Name(path) => format!("is the result of {path}()"),
+                _ => "is the result of a call".to_owned(),
             },
-            _ => "is no value that fits here".to_owned(),
+            _ => "has an unexpected type".to_owned(),
         }
     }
 }
@@ -191,7 +193,7 @@ pub(crate) fn has_rest(items: &[Spanned<'_>]) -> bool {
 fn described(path: &str) -> String {
     match path.strip_prefix("django.conf.settings.") {
         Some(setting) => format!("the setting {setting}"),
-        None if path.ends_with(".vendor") => "which database it is".to_owned(),
+        None if path.ends_with(".vendor") => "the kind of database".to_owned(),
         None => path.to_owned(),
     }
 }

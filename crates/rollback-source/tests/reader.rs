@@ -159,7 +159,7 @@ fn lists_of_which_a_part_is_known() {
     check("x = [A(f), *settings.X, A(f, g)]\noperations = [x[1]]", &format!("! operations: {unknown}"));
     check(
         "x = [A(f), *settings.X]\noperations = [x.pop()]",
-        "! operations: it is changed by .pop(), which is not followed",
+        "! operations: it is changed by .pop() in a way that is not supported",
     );
 }
 
@@ -178,7 +178,7 @@ fn one_list_by_two_names() {
 
 #[test]
 fn a_list_in_foreign_hands_is_not_known() {
-    let why = "! operations: it is handed to code that may change it";
+    let why = "! operations: it is passed to code that may change it";
     check_with("from elsewhere import change\n", "operations = [A(f)]\nchange(operations)", why);
     check_with("from elsewhere import change\n", "operations = [A(f)]\nx = change([operations])", why);
     check_with("from elsewhere import change\n", "operations = [A(f)]\nchange(all=operations)", why);
@@ -197,7 +197,7 @@ fn functions_of_the_file() {
     check_with(
         "def make():\n    yield A(f)\n",
         "operations = make()",
-        "! operations: it is made by make(), which is a generator",
+        "! operations: it is the result of make(), which is a generator",
     );
     check_with(
         "def make(n):\n    return [A(f)] + make(n) if n else []\n",
@@ -207,7 +207,7 @@ fn functions_of_the_file() {
     check_with(
         "def make():\n    return make()\n",
         "operations = make()",
-        "! operations: it calls itself, or too many others",
+        "! operations: it nests calls too deep",
     );
 }
 
@@ -215,7 +215,7 @@ fn functions_of_the_file() {
 fn conditions() {
     check(
         "operations = [A(f)]\nif connection.vendor == 'postgresql':\n    operations.append(S('x'))",
-        "RunPython- ! operations: it depends on which database it is",
+        "RunPython- ! operations: it depends on the kind of database",
     );
     check("operations = [A(f)] if connection.vendor != 'mysql' else []", "RunPython-");
     check("operations = [A(f)] if connection.vendor in ('mysql', 'oracle') else []", "");
@@ -244,7 +244,7 @@ fn conditions() {
     );
     check(
         "operations = []\nwhile settings.MORE:\n    operations.append(A(f))",
-        "! operations: it depends on a loop",
+        "! operations: it depends on a while loop",
     );
     check(
         "operations = []\nfor app in settings.INSTALLED_APPS:\n    operations.append(A(f))",
@@ -258,7 +258,7 @@ fn what_may_fail() {
     check_with(
         flag,
         "operations = [A(f)] if HAS else []",
-        "! operations: it depends on what is installed, or on what fails",
+        "! operations: it depends on what fails in a try statement",
     );
     let same = "try:\n    from optional import RunPython\nexcept ImportError:\n    from django.db.migrations import RunPython\n";
     check_with(
@@ -268,7 +268,7 @@ fn what_may_fail() {
     );
     check(
         "operations = []\ntry:\n    import optional\n    operations.append(A(f))\nexcept ImportError:\n    pass",
-        "! operations: it depends on what is installed, or on what fails",
+        "! operations: it depends on what fails in a try statement",
     );
 }
 
@@ -286,12 +286,12 @@ fn reversibility() {
     let setting = "RunPython? ! argument: it depends on the setting BACK";
     check("operations = [A(f, getattr(settings, 'BACK', None))]", setting);
     check("operations = [A(f, settings.BACK)]", setting);
-    let environment = "RunPython? ! argument: it is made by os.environ.get()";
+    let environment = "RunPython? ! argument: it is the result of os.environ.get()";
     check_with("import os\n", "operations = [A(f, os.environ.get('BACK'))]", environment);
     check_with(
         "from elsewhere import pair\n",
         "operations = [A(*pair(), elidable=settings.LATE)]",
-        "RunPython? ! argument: it is made by elsewhere.pair()",
+        "RunPython? ! argument: it is the result of elsewhere.pair()",
     );
     check(
         "operations = [A(f, g, elidable=settings.LATE)]",
@@ -364,16 +364,16 @@ class Try(Op):
 ";
     check_with(bare, "operations = [Op('a'), Yes('a')]", "Op- Yes+");
     check_with(bare, "operations = [Late('a')]", "Late? ! argument: it depends on the setting B");
-    check_with(bare, "operations = [Loop('a')]", "Loop? ! argument: it depends on a loop");
+    check_with(bare, "operations = [Loop('a')]", "Loop? ! argument: it depends on a while loop");
     check_with(
         bare,
         "operations = [Try('a')]",
-        "Try? ! argument: it depends on what is installed, or on what fails",
+        "Try? ! argument: it depends on what fails in a try statement",
     );
     check_with(
         "class Op(migrations.RunPython):\n    def __init__(self, code):\n        self.code = code\n",
         "operations = [Op(f)]",
-        "Op? ! argument: it has an __init__ that does not lead to that of its base",
+        "Op? ! argument: it has an __init__ that does not call that of its base",
     );
     check_with(
         "class Op(migrations.RunPython):\n    def __init__(self, code):\n        if settings.B:\n            super().__init__(code)\n        else:\n            super().__init__(code, g)\n",
@@ -403,7 +403,7 @@ fn classes_of_the_project() {
     let separate = "class Op(migrations.SeparateDatabaseAndState):\n    pass\n";
     check_with(separate, "operations = [Op([A(f)])]", "Op+[RunPython-|]");
     let new = "class Op(migrations.RunPython):\n    def __new__(cls, *args): return S('x')\n";
-    check_with(new, "operations = [Op(f)]", "! operations: it is made by a call");
+    check_with(new, "operations = [Op(f)]", "! operations: it is the result of a call");
 }
 
 #[test]
@@ -457,14 +457,14 @@ fn dependencies() {
     check_dependencies(
         "from swapper import dependency, split\n",
         "dependencies = [('a', '0001'), dependency(*split(settings.AUTH_USER_MODEL), version='0004')]",
-        "a.0001dependencies: it is made by swapper.dependency()",
+        "a.0001dependencies: it is the result of swapper.dependency()",
     );
     check_dependencies(
         "import swapper\n",
         "dependencies = [swapper.dependency('wagtailcore', 'Page')]",
-        "dependencies: it is made by swapper.dependency()",
+        "dependencies: it is the result of swapper.dependency()",
     );
-    check_dependencies("", "dependencies = sorted({('a')})", "dependencies: it is no value that fits here");
+    check_dependencies("", "dependencies = sorted({('a')})", "dependencies: it has an unexpected type");
     let source = source(
         "",
         "replaces = [('shop', f'{n:04}_x') for n in range(1, 4)]\nrun_before = [('z', '0001')]",
@@ -511,13 +511,13 @@ fn places() {
 #[test]
 fn nothing_takes_forever() {
     let nested: String = (0..60).map(|n| format!("x{} = [x{n}, x{n}]\n", n + 1)).collect();
-    let too_long = "! migration: it takes too long to follow";
+    let too_long = "! migration: it takes too many steps to evaluate";
     check_with(&format!("x0 = [1]\n{nested}x0.append(2)\n"), "operations = [A(f)]", too_long);
     check_with(&format!("x0 = [1]\n{nested}y = x60 == x59\n"), "operations = [A(f)]", "RunPython-");
     let joined = "x = 'a'\nfor n in range(40):\n    x = ''.join([x, x])\n    y = f'{x}{x}'\n";
     check_with(joined, "operations = [A(f)]", "RunPython-");
     let loops = "x = []\nfor a in range(9999):\n    for b in range(9999):\n        x.append(a)\n";
-    check_with(loops, "operations = [A(f)]", "! migration: it takes too long to follow");
+    check_with(loops, "operations = [A(f)]", "! migration: it takes too many steps to evaluate");
     let doubling: String = (0..60).map(|n| format!("x{} = x{n} + x{n}\n", n + 1)).collect();
     check_with(&format!("x0 = [1]\n{doubling}"), "operations = [A(f)]", "RunPython-");
     let text =

@@ -104,7 +104,7 @@ impl<'a> Interpreter<'a, '_> {
         handlers: &[&'a [Stmt]],
         finalbody: &'a [Stmt],
     ) -> Flow<'a> {
-        const WHY: &str = "depends on what is installed, or on what fails";
+        const WHY: &str = "depends on what fails in a try statement";
         let before = self.scope(frame).clone();
         let before_made = frame.made.clone();
         let mut ended = self.statements(frame, body);

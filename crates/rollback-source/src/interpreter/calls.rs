@@ -120,7 +120,7 @@ impl<'a> Interpreter<'a, '_> {
             Value::Function(function) => self.run(function, arguments, origin),
             Value::Lambda(lambda, module) => {
                 let Some(module) = *module else {
-                    return Spanned::unknown("is made by a lambda inside of a function", origin);
+                    return Spanned::unknown("is the result of a lambda inside a function", origin);
                 };
                 let parameters = lambda.parameters.as_deref();
                 match self.bound(parameters, arguments, (module, &Scope::new())) {

@@ -34,7 +34,7 @@ impl<'a> Interpreter<'a, '_> {
 
     /// What was handed over may be changed by code that is not followed.
     pub(super) fn give_away(&mut self, frame: &mut Frame<'a>, value: &Spanned<'a>) {
-        const WHY: &str = "is handed to code that may change it";
+        const WHY: &str = "is passed to code that may change it";
         if !self.burn() {
             return;
         }

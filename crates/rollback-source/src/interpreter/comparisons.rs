@@ -15,7 +15,7 @@ impl<'a> Interpreter<'a, '_> {
     ) -> Spanned<'a> {
         let left = self.expression(frame, &comparison.left);
         let ([operator], [right]) = (&*comparison.ops, &*comparison.comparators) else {
-            return Spanned::unknown("is a chain of comparisons", origin);
+            return Spanned::unknown("is a chained comparison", origin);
         };
         let right = self.expression(frame, right);
         let (left, right) = (self.concrete(left), self.concrete(right));

@@ -20,16 +20,16 @@ impl<'a> Interpreter<'a, '_> {
     pub(super) fn expression(&mut self, frame: &mut Frame<'a>, expression: &'a Expr) -> Spanned<'a> {
         let origin = self.origin(frame, expression);
         if !self.burn() {
-            return Spanned::unknown("takes too long to follow", origin);
+            return Spanned::unknown("takes too many steps to evaluate", origin);
         }
         let value = match expression {
             Expr::NoneLiteral(_) => Value::None,
             Expr::BooleanLiteral(literal) => Value::Bool(literal.value),
             Expr::NumberLiteral(literal) => match &literal.value {
                 Number::Int(number) => {
-                    number.as_i64().map_or_else(|| unknown("is a long number"), Value::Int)
+                    number.as_i64().map_or_else(|| unknown("is too large a number"), Value::Int)
                 }
-                _ => unknown("is no whole number"),
+                _ => unknown("is not an integer"),
             },
             Expr::StringLiteral(literal) => Value::Str(text(literal.value.to_str())),
             Expr::FString(literal) => return self.f_string(frame, literal, origin),
@@ -80,8 +80,8 @@ impl<'a> Interpreter<'a, '_> {
                 self.assign(frame, &named.target, value.clone());
                 return value;
             }
-            Expr::Starred(_) => unknown("is unpacked where that is not followed"),
-            _ => unknown("is written in a way that is not followed"),
+            Expr::Starred(_) => unknown("is unpacked where that is not supported"),
+            _ => unknown("uses syntax that is not supported"),
         };
         Spanned { value, origin }
     }
@@ -191,10 +191,10 @@ impl<'a> Interpreter<'a, '_> {
             Value::Sequence(..) | Value::Dict(_) => {
                 // A method that is taken along may change it later.
                 self.give_away(frame, &owner);
-                Spanned::unknown(format!("depends on an attribute {name}"), origin)
+                Spanned::unknown(format!("depends on the attribute {name}"), origin)
             }
             _ => Spanned::unknown(
-                owner.why().map_or_else(|| format!("depends on an attribute {name}"), str::to_owned),
+                owner.why().map_or_else(|| format!("depends on the attribute {name}"), str::to_owned),
                 origin,
             ),
         }
@@ -211,7 +211,7 @@ impl<'a> Interpreter<'a, '_> {
         let value = match (&left.value, operator, &right.value) {
             (Value::Str(one), Operator::Add, Value::Str(other)) => made_text(format!("{one}{other}")),
             (Value::Int(one), Operator::Add, Value::Int(other)) => {
-                one.checked_add(*other).map_or_else(|| unknown("is a long number"), Value::Int)
+                one.checked_add(*other).map_or_else(|| unknown("is too large a number"), Value::Int)
             }
             (Value::Sequence(kind, one), Operator::Add, Value::Sequence(other_kind, other))
                 if kind == other_kind && one.len() + other.len() <= LONGEST =>
@@ -225,7 +225,7 @@ impl<'a> Interpreter<'a, '_> {
                     let all = std::iter::repeat_n(items, times).flat_map(|items| items.iter().cloned());
                     Value::Sequence(*kind, Rc::new(all.collect()))
                 } else {
-                    unknown("is a long list")
+                    unknown("is too long a list")
                 }
             }
             (Value::Str(pattern), Operator::Mod, arguments) => formatted(pattern, arguments),

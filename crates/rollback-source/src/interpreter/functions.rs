@@ -45,7 +45,7 @@ impl<'a> Interpreter<'a, '_> {
         let scope = self.bound(Some(&definition.parameters), given, (function.module, &function.defaults))?;
         let mut frame = Frame::of_call(function.module, scope);
         if self.depth > DEEPEST {
-            return Err("calls itself".to_owned());
+            return Err("nests calls too deep".to_owned());
         }
         self.depth += 1;
         self.calls += 1;
@@ -79,7 +79,7 @@ impl<'a> Interpreter<'a, '_> {
         body: impl FnOnce(&mut Self, &mut Frame<'a>) -> Flow<'a>,
     ) -> Spanned<'a> {
         if self.depth > DEEPEST {
-            return Spanned::unknown("calls itself, or too many others", origin);
+            return Spanned::unknown("nests calls too deep", origin);
         }
         self.depth += 1;
         self.calls += 1;
@@ -91,7 +91,7 @@ impl<'a> Interpreter<'a, '_> {
             Flow::Next => Spanned { value: Value::None, origin },
             Flow::Raise => Spanned::unknown("raises an exception", origin),
             Flow::Unsure(why) => Spanned::unknown(why.reason(), origin),
-            Flow::Loop { .. } => Spanned::unknown("leaves a loop that is not there", origin),
+            Flow::Loop { .. } => Spanned::unknown("uses break or continue outside a loop", origin),
         }
     }
 
@@ -135,7 +135,7 @@ impl<'a> Interpreter<'a, '_> {
                 scope.insert(name.name.id.as_str(), Spanned { value, origin });
             }
             None if rest.is_empty() => {}
-            None => return Err("has too many arguments".to_owned()),
+            None => return Err("is called with too many arguments".to_owned()),
         }
         for parameter in without.into_iter().chain(&parameters.kwonlyargs) {
             let name = parameter.name().id.as_str();
@@ -144,7 +144,7 @@ impl<'a> Interpreter<'a, '_> {
                 (Some(place), _) => named.remove(place).1,
                 (None, Some(_)) if defaults.contains_key(name) => defaults[name].clone(),
                 (None, Some(default)) => self.expression(&mut Frame::of(module, Vec::new()), default),
-                (None, None) => return Err(format!("has no argument {name}")),
+                (None, None) => return Err(format!("is called without the argument {name}")),
             };
             scope.insert(name, value);
         }
@@ -153,7 +153,7 @@ impl<'a> Interpreter<'a, '_> {
             let items = named.into_iter().map(|(name, value)| (key(name), value)).collect();
             scope.insert(name.name.id.as_str(), Spanned { value: Value::Dict(Rc::new(items)), origin });
         } else if !named.is_empty() {
-            return Err("has an argument that is not there".to_owned());
+            return Err("is called with an unexpected argument".to_owned());
         }
         Ok(scope)
     }
@@ -164,13 +164,13 @@ fn not_followed(function: &Function<'_>) -> Option<String> {
     let definition = function.definition;
     let name = &definition.name.id;
     if function.is_inner {
-        return Some(format!("is made by {name}(), which stands inside of another function"));
+        return Some(format!("is the result of {name}(), which is defined inside another function"));
     }
     if Search::of(&definition.body).yields {
-        return Some(format!("is made by {name}(), which is a generator"));
+        return Some(format!("is the result of {name}(), which is a generator"));
     }
     if definition.is_async {
-        return Some(format!("is made by {name}(), which is async"));
+        return Some(format!("is the result of {name}(), which is async"));
     }
-    (!definition.decorator_list.is_empty()).then(|| format!("is made by {name}(), which has a decorator"))
+    (!definition.decorator_list.is_empty()).then(|| format!("is the result of {name}(), which is decorated"))
 }

@@ -47,7 +47,7 @@ impl<'a> Interpreter<'a, '_> {
                 (Value::Sequence(kind, Rc::new(items)), returned.unwrap_or(nothing))
             }
             None => {
-                let why = format!("is changed by .{method}(), which is not followed");
+                let why = format!("is changed by .{method}() in a way that is not supported");
                 (Value::Unknown(why.clone().into()), Spanned::unknown(why, owner.origin))
             }
         };
@@ -105,7 +105,7 @@ impl<'a> Interpreter<'a, '_> {
             let given = arguments.named.iter().map(|(_, value)| value);
             let unknown =
                 arguments.positional.iter().chain(given).find(|value| shown(&value.value).is_none());
-            let why = unknown.map_or_else(|| format!("is made by .{name}()"), Spanned::reason);
+            let why = unknown.map_or_else(|| format!("is the result of .{name}()"), Spanned::reason);
             makes_text.then(|| Spanned { value: Value::Text(why.into()), origin })
         })
     }

@@ -22,7 +22,10 @@ impl<'a> Interpreter<'a, '_> {
 
     pub(super) fn statement(&mut self, frame: &mut Frame<'a>, statement: &'a Stmt) -> Flow<'a> {
         if !self.burn() {
-            return Flow::Unsure(Spanned::unknown("takes too long to follow", self.origin(frame, statement)));
+            return Flow::Unsure(Spanned::unknown(
+                "takes too many steps to evaluate",
+                self.origin(frame, statement),
+            ));
         }
         match statement {
             Stmt::Import(import) => self.import(frame, import),
@@ -96,7 +99,9 @@ impl<'a> Interpreter<'a, '_> {
             Stmt::Raise(_) => return Flow::Raise,
             Stmt::Break(_) => return Flow::Loop { ends: true },
             Stmt::Continue(_) => return Flow::Loop { ends: false },
-            Stmt::While(repeated) => return self.forget_all(frame, &[&repeated.body], "depends on a loop"),
+            Stmt::While(repeated) => {
+                return self.forget_all(frame, &[&repeated.body], "depends on a while loop");
+            }
             Stmt::Match(choice) => {
                 let bodies: Vec<&[Stmt]> = choice.cases.iter().map(|case| &case.body[..]).collect();
                 return self.forget_all(frame, &bodies, "depends on a match statement");
@@ -202,7 +207,7 @@ impl<'a> Interpreter<'a, '_> {
                         self.classes[id].scope.insert(name, value);
                     }
                     Value::Instance(_) => {
-                        let why = Value::Unknown(text("is changed after it is made"));
+                        let why = Value::Unknown(text("is changed after it is created"));
                         self.change(frame, &owner.value, why);
                     }
                     Value::Itself => {
@@ -213,10 +218,10 @@ impl<'a> Interpreter<'a, '_> {
             }
             Expr::Subscript(place) => {
                 let _ = self.expression(frame, &place.value);
-                self.taint(frame, &place.value, "is changed by an assignment that is not followed");
+                self.taint(frame, &place.value, "is changed by an assignment to an item");
             }
             Expr::Starred(starred) => {
-                self.taint(frame, &starred.value, "is unpacked from something that is not followed");
+                self.taint(frame, &starred.value, "is unpacked with `*`");
             }
             _ => {}
         }

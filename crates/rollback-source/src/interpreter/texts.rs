@@ -11,7 +11,11 @@ pub(super) const LONGEST_TEXT: usize = 1 << 20;
 
 /// A text that was put together.
 pub(super) fn made_text<'a>(made: String) -> Value<'a> {
-    if made.len() > LONGEST_TEXT { Value::Unknown("is a long text".into()) } else { Value::Str(made.into()) }
+    if made.len() > LONGEST_TEXT {
+        Value::Unknown("is too long a text".into())
+    } else {
+        Value::Str(made.into())
+    }
 }
 
 /// A value as `str()` shows it, where that is plain.
@@ -50,7 +54,8 @@ pub(super) fn formatted<'a>(pattern: &str, arguments: &Value<'_>) -> Value<'a> {
         Value::Sequence(Kind::Tuple, items) => items.iter().map(|item| &item.value).collect(),
         one => vec![one],
     };
-    formatted_with(pattern, &given).map_or_else(|| Value::Text("is made by formatting".into()), made_text)
+    formatted_with(pattern, &given)
+        .map_or_else(|| Value::Text("is the result of string formatting".into()), made_text)
 }
 
 fn formatted_with(pattern: &str, arguments: &[&Value<'_>]) -> Option<String> {
