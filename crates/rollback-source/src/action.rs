@@ -8,7 +8,7 @@ use crate::reader::Reader;
 use crate::value::{Arguments, Function, Instance, Spanned, Value};
 
 impl<'a> Reader<'_, 'a, '_> {
-    /// One of Django's own.
+    /// What an operation of Django does, and whether it can be undone.
     pub(crate) fn django(
         &mut self,
         class: &str,
@@ -146,7 +146,7 @@ impl<'a> Reader<'_, 'a, '_> {
         list.map(|list| self.operations(list)).unwrap_or_default()
     }
 
-    /// What `RunSQL` does to the state. The loader does not look at it, so nothing that is not known there is structural.
+    /// The `state_operations` of a `RunSQL`. The loader ignores them, so an unknown there affects neither graph nor list.
     pub(crate) fn state_of_sql(&mut self, arguments: &Arguments<'a>) -> Vec<Operation> {
         let before = self.unknown.len();
         let state = self.nested(arguments.get(2, "state_operations"));
@@ -175,7 +175,7 @@ impl<'a> Reader<'_, 'a, '_> {
         fields
     }
 
-    /// The constraints that a model begins with, as far as they are known: nothing is made or undone for one of them.
+    /// The constraints in the options of a model, as far as they are known.
     pub(crate) fn constraints(&mut self, list: Option<Spanned<'a>>) -> Vec<(String, String)> {
         let items = list.map(|list| self.interpreter.concrete(list)).and_then(|list| list.items().cloned());
         let items = items.unwrap_or_default();
@@ -221,7 +221,7 @@ impl<'a> Reader<'_, 'a, '_> {
     }
 }
 
-/// Whether SQL is none: `noop`, an empty text, an empty list.
+/// Whether SQL has no statement: `noop`, an empty text or an empty list.
 fn is_no_statement(value: &Value<'_>) -> bool {
     match value {
         Value::Name(path) => path.ends_with(".noop"),
@@ -231,7 +231,7 @@ fn is_no_statement(value: &Value<'_>) -> bool {
     }
 }
 
-/// Whether a name from elsewhere may be `None`: a setting, or a constant.
+/// Whether an imported name may be `None`: a setting or a constant.
 fn may_be_none(path: &str) -> bool {
     let name = path.rsplit('.').next().unwrap_or(path);
     let is_constant =
@@ -239,10 +239,10 @@ fn may_be_none(path: &str) -> bool {
     path.starts_with("django.conf.settings") || is_constant
 }
 
-/// Functions of Python's library that never return `None`.
+/// Functions of the standard library that never return `None`.
 const NEVER_NONE: &[&str] = &["functools.partial", "inspect.cleandoc", "textwrap.dedent"];
 
-/// Whether a function from elsewhere decides what it is.
+/// Whether it is the result of an imported function, which may return `None`.
 fn is_made_elsewhere(made: &Instance<'_>) -> bool {
     match &made.callee.value {
         Value::Name(path) => {
@@ -253,7 +253,7 @@ fn is_made_elsewhere(made: &Instance<'_>) -> bool {
     }
 }
 
-/// Whether a function has nothing but a docstring, `pass` and `return`.
+/// Whether a function has only a docstring, `pass` and `return`.
 fn does_nothing(function: &Function<'_>) -> bool {
     function.definition.body.iter().all(|statement| match statement {
         Stmt::Pass(_) => true,

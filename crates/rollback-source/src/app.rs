@@ -1,4 +1,4 @@
-//! Django apps: which label the migrations of a folder belong to.
+//! App configurations and settings, from the text of their modules.
 
 use std::collections::BTreeSet;
 
@@ -7,18 +7,18 @@ use crate::interpreter::{Interpreter, Memory};
 use crate::modules::Modules;
 use crate::value::{Spanned, Value};
 
-/// What a module says about the app configurations in it.
+/// An app configuration in a module.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AppConfig {
     /// The name of the class.
     pub class: String,
-    /// `name`: the dotted path of the app; none where it is not written out.
+    /// `name`: the dotted path of the app. `None` if it is not a literal.
     pub name: Option<String>,
-    /// `label`; none where it is the last part of the name.
+    /// `label`. `None` if it is the last part of the name.
     pub label: Option<String>,
-    /// `default`, where it is set.
+    /// `default`, if it is set.
     pub default: Option<bool>,
-    /// Whether the text tells name and label.
+    /// Whether the text determines name and label.
     pub is_certain: bool,
 }
 
@@ -30,7 +30,7 @@ impl AppConfig {
     }
 }
 
-/// The app configurations that a module defines or imports from others of the repository. A text that is no Python has none.
+/// The app configurations that a module defines or imports from the repository; none if it is not valid Python.
 pub fn app_configs(module: &str, is_package: bool, text: &str, others: &dyn Modules) -> Vec<AppConfig> {
     let memory = Memory::default();
     let mut interpreter = Interpreter::new(&memory, others);
@@ -63,7 +63,7 @@ pub fn default_app_config(module: &str, text: &str, others: &dyn Modules) -> Opt
     interpreter.global("default_app_config")?.str().map(str::to_owned)
 }
 
-/// The settings that a module assigns as plain texts, and the texts in `MIGRATION_MODULES`.
+/// Reads a settings module: texts, names and `MIGRATION_MODULES`.
 pub fn settings(module: &str, text: &str, others: &dyn Modules) -> Settings {
     let memory = Memory::default();
     let mut interpreter = Interpreter::new(&memory, others);
@@ -91,16 +91,16 @@ pub fn settings(module: &str, text: &str, others: &dyn Modules) -> Settings {
     settings
 }
 
-/// What a settings module says, as far as migrations are concerned.
+/// What a settings module says about migrations.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     /// Settings whose value is a text: `AUTH_USER_MODEL`.
     pub texts: Vec<(String, String)>,
-    /// Every name that it has.
+    /// All its names.
     pub names: BTreeSet<String>,
-    /// Whether it has no others: nothing is imported with `*` from where the text is not at hand.
+    /// Whether these are all: no `import *` from a module outside the repository, and no dynamic code.
     pub is_whole: bool,
-    /// `MIGRATION_MODULES`: none for an app whose migrations are switched off.
+    /// `MIGRATION_MODULES`; `None` for an app without migrations.
     pub migration_modules: Vec<(String, Option<String>)>,
 }
 

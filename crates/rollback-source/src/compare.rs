@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use crate::value::{Arguments, Kind, Spanned, Value, has_rest, rest};
 
-/// Whether something counts as true in a condition; none where that is not known.
+/// Whether a value is true in a condition. `None` if that is unknown.
 pub(crate) fn truth(value: &Value<'_>) -> Option<bool> {
     match value {
         Value::None => Some(false),
@@ -20,15 +20,15 @@ pub(crate) fn truth(value: &Value<'_>) -> Option<bool> {
     }
 }
 
-/// Whether two values are equal in Python; none where that is not known.
+/// Whether two values are equal in Python. `None` if that is unknown.
 pub(crate) fn equal(one: &Value<'_>, other: &Value<'_>) -> Option<bool> {
     equal_within(one, other, &mut LARGEST.clone())
 }
 
-/// The databases that django-rollback supports: the reader counts on one of them.
+/// The databases that django-rollback supports: the reader assumes one of them.
 const VENDORS: &[&str] = &["postgresql", "sqlite"];
 
-/// How many values are compared at most.
+/// The largest number of values that are compared.
 const LARGEST: u32 = 100_000;
 
 fn equal_within(one: &Value<'_>, other: &Value<'_>, budget: &mut u32) -> Option<bool> {
@@ -68,7 +68,7 @@ fn is_plain(value: &Value<'_>) -> bool {
     )
 }
 
-/// One of two, and nobody knows which: of two lists it is known how both begin.
+/// One of two values, unknown which. If both are lists, their common beginning stays known.
 pub(crate) fn either<'a>(one: &Value<'a>, other: &Value<'a>, why: &Spanned<'a>) -> Value<'a> {
     let reason: Rc<str> = why.reason().into();
     match (one, other) {
@@ -85,7 +85,7 @@ pub(crate) fn either<'a>(one: &Value<'a>, other: &Value<'a>, why: &Spanned<'a>) 
     }
 }
 
-/// Whether two values are the same in every respect that matters to a reader of facts.
+/// Whether two values are the same for a reader of facts.
 pub(crate) fn same(one: &Value<'_>, other: &Value<'_>) -> bool {
     same_within(one, other, &mut LARGEST.clone())
 }
@@ -132,7 +132,7 @@ fn number(value: &Value<'_>) -> Option<i64> {
 }
 
 impl<'a> Arguments<'a> {
-    /// Whether these are the same as others in every respect that matters.
+    /// Whether these are the same arguments for a reader of facts.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.is_same_within(other, &mut LARGEST.clone())
     }
@@ -149,7 +149,7 @@ impl<'a> Arguments<'a> {
     }
 }
 
-/// Whether two values are one list, one mapping or one object in Python.
+/// Whether two values are the same object in Python: one list, one mapping, one instance.
 pub(crate) fn is_one(one: &Value<'_>, other: &Value<'_>) -> bool {
     match (one, other) {
         (Value::Sequence(Kind::Tuple, _), _) => false,
@@ -160,8 +160,8 @@ pub(crate) fn is_one(one: &Value<'_>, other: &Value<'_>) -> bool {
     }
 }
 
-/// A value with another in the place of one that was changed; none where it does not hold that one. `budget` is how
-/// many values are looked at: a list of lists of one list can be larger than any memory.
+/// A value in which an object is replaced by its changed version. `None` if the value does not contain the object.
+/// `budget` limits how many values it visits: a list of lists of one list can be larger than any memory.
 pub(crate) fn replaced<'a>(
     value: &Value<'a>,
     old: &Value<'a>,
@@ -200,7 +200,7 @@ pub(crate) fn replaced<'a>(
     }
 }
 
-/// The items of a set.
+/// The items without duplicates, for a set.
 pub(crate) fn without_doubles(items: Vec<Spanned<'_>>) -> Vec<Spanned<'_>> {
     let mut once: Vec<Spanned<'_>> = Vec::with_capacity(items.len());
     for item in items {

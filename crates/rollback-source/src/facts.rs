@@ -1,4 +1,4 @@
-//! What a migration file says, with the places where it says it.
+//! Facts about a migration file, with their places in the text.
 
 use std::ops::Range;
 
@@ -7,33 +7,33 @@ use rollback_core::MigrationId;
 /// A range of a file's text, in bytes.
 pub type Span = Range<usize>;
 
-/// What one migration file says.
+/// The facts about one migration file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MigrationSource {
-    /// The name of the class `Migration`; none in a module without one, which Django refuses as a migration.
+    /// The place of the name of the class `Migration`. `None` if the module has none; Django refuses such a migration.
     pub class: Option<Span>,
     /// `Migration.dependencies`.
     pub dependencies: Vec<Reference>,
     /// `Migration.run_before`.
     pub run_before: Vec<Reference>,
-    /// `Migration.replaces`: what a squash stands for.
+    /// `Migration.replaces`: what a squash replaces.
     pub replaces: Vec<Reference>,
-    /// `Migration.initial`, where it is set.
+    /// `Migration.initial`, if it is set.
     pub initial: Option<bool>,
     /// `Migration.atomic`, and where it is set.
     pub atomic: (bool, Span),
     /// `Migration.operations`, in order.
     pub operations: Vec<Operation>,
-    /// The methods of Django's class that this one has of its own, as `apply`: what they do is not known.
+    /// Methods of Django's class that this one overrides, such as `apply`: what they do is unknown.
     pub overrides: Vec<(String, Span)>,
-    /// What the module imports, wherever in the file.
+    /// The imports of the module, anywhere in the file.
     pub imports: Vec<Import>,
-    /// What cannot be known from the text.
+    /// What the text does not determine.
     pub unknown: Vec<Unknown>,
 }
 
 impl MigrationSource {
-    /// Whether Django's loader may see something else than what stands here.
+    /// Whether Django's loader may see something else than these facts.
     pub fn is_unknown(&self) -> bool {
         self.unknown.iter().any(|unknown| unknown.what.is_structural())
             || self
@@ -42,7 +42,7 @@ impl MigrationSource {
                 .any(|operation| operation.reversible.is_none() || operation.elidable.is_none())
     }
 
-    /// Gives back the room that its lists have and do not need: a repository has thousands of these.
+    /// Frees unused memory of its lists: a repository has thousands of these.
     pub(crate) fn shrink_to_fit(&mut self) {
         for references in [&mut self.dependencies, &mut self.run_before, &mut self.replaces] {
             references.shrink_to_fit();
@@ -52,7 +52,7 @@ impl MigrationSource {
         self.imports.shrink_to_fit();
     }
 
-    /// Every operation, those inside of others too.
+    /// All operations, also those inside others.
     pub fn all_operations(&self) -> Vec<&Operation> {
         let mut all = Vec::new();
         for operation in &self.operations {
@@ -62,10 +62,10 @@ impl MigrationSource {
     }
 }
 
-/// Another migration that one names.
+/// A reference to another migration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reference {
-    /// Which.
+    /// The migration.
     pub target: Target,
     /// Where it stands.
     pub span: Span,
@@ -80,34 +80,34 @@ pub enum Target {
     Swappable {
         /// The setting: `AUTH_USER_MODEL`.
         setting: String,
-        /// What counts where the setting is not there, if the file says so.
+        /// The default if the setting is missing, if the file gives one.
         default: Option<String>,
     },
 }
 
-/// What the module imports.
+/// One imported name or module.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Import {
-    /// The module's dotted path; dots in front where it is relative.
+    /// The module's dotted path; it starts with dots if it is relative.
     pub module: String,
-    /// The name that is taken from it; none for `import module`.
+    /// The name that is imported from it. `None` for `import module`.
     pub name: Option<String>,
     /// Where it stands.
     pub span: Span,
 }
 
-/// Something that cannot be known from the text.
+/// Something that the text does not determine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unknown {
-    /// What is not known.
+    /// What is unknown.
     pub what: What,
-    /// Why, as the end of a sentence that begins with "it": `depends on the database`.
+    /// Why, as the end of a sentence that starts with "it": `depends on the database`.
     pub reason: String,
-    /// The line that is to blame.
+    /// The place in the text.
     pub span: Span,
 }
 
-/// What is not known of a migration.
+/// What is unknown about a migration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum What {
     /// All of it.
@@ -158,14 +158,14 @@ pub struct Operation {
     pub span: Span,
     /// What it does.
     pub action: Action,
-    /// What Django's `operation.reversible` says; none where that is not known.
+    /// Django's `operation.reversible`. `None` if it is unknown.
     pub reversible: Option<bool>,
-    /// Whether a squash may leave it out; none where that is not known.
+    /// Whether a squash may leave it out. `None` if that is unknown.
     pub elidable: Option<bool>,
 }
 
 impl Operation {
-    /// The operations inside of it that change the database; none in most.
+    /// The operations inside it that change the database. Most have none.
     pub fn database_operations(&self) -> &[Operation] {
         match &self.action {
             Action::Separate { database, .. } => database,
@@ -211,13 +211,13 @@ pub enum Action {
         unique_together: Vec<Vec<String>>,
         /// `options["index_together"]`.
         index_together: Vec<Vec<String>>,
-        /// `options["constraints"]`: the name and the class of each, as far as they are known.
+        /// `options["constraints"]`: name and class of each, as far as they are known.
         constraints: Vec<(String, String)>,
-        /// Whether rows have an order of their own, in the column `_order`.
+        /// Whether it has `order_with_respect_to`, and so the column `_order`.
         is_ordered: bool,
-        /// Whether there is a table: not for a proxy or an unmanaged model; none where that is not known.
+        /// Whether it has a table: proxies and unmanaged models have none. `None` if that is unknown.
         has_table: Option<bool>,
-        /// Whether it is a proxy; not where that is not known.
+        /// Whether it is certainly a proxy.
         is_proxy: bool,
     },
     /// `DeleteModel`.
@@ -236,28 +236,28 @@ pub enum Action {
     AlterModelTable {
         /// The model.
         name: String,
-        /// The table; none for Django's own name.
+        /// The table. `None` for Django's default name.
         table: Option<String>,
     },
     /// `AlterUniqueTogether`.
     AlterUniqueTogether {
         /// The model.
         name: String,
-        /// The sets of fields; none where they are not known.
+        /// The sets of fields. `None` if they are unknown.
         sets: Option<Vec<Vec<String>>>,
     },
     /// `AlterIndexTogether`.
     AlterIndexTogether {
         /// The model.
         name: String,
-        /// The sets of fields; none where they are not known.
+        /// The sets of fields. `None` if they are unknown.
         sets: Option<Vec<Vec<String>>>,
     },
     /// `AlterModelOptions`.
     AlterOptions {
         /// The model.
         name: String,
-        /// `options["managed"]`; none where that is not known.
+        /// `options["managed"]`. `None` if it is unknown.
         is_managed: Option<bool>,
     },
     /// `AddField`.
@@ -298,7 +298,7 @@ pub enum Action {
     AddIndex {
         /// The model.
         model: String,
-        /// Whether writes go on meanwhile.
+        /// Whether writes continue meanwhile.
         concurrently: bool,
     },
     /// `AddConstraint`, and `AddConstraintNotValid`.
@@ -307,7 +307,7 @@ pub enum Action {
         model: String,
         /// The class of the constraint: `UniqueConstraint`.
         class: String,
-        /// Its name, where it is known.
+        /// Its name, if it is known.
         name: Option<String>,
     },
     /// `RemoveConstraint`.
@@ -321,19 +321,19 @@ pub enum Action {
     AlterOrder {
         /// The model.
         model: String,
-        /// Whether rows have an order of their own afterwards.
+        /// Whether the model has the column `_order` afterwards.
         is_ordered: bool,
     },
     /// `RunPython`.
     RunPython {
-        /// The function's name, `<lambda>` where it has none.
+        /// The function's name, or `<lambda>`.
         code: String,
         /// The function that undoes it.
         reverse: Reverse,
     },
     /// `RunSQL`.
     RunSql {
-        /// Whether it is `noop`, or no statement.
+        /// Whether it is `noop`, or has no statement.
         does_nothing: bool,
         /// What undoes it.
         reverse: Reverse,
@@ -347,14 +347,14 @@ pub enum Action {
         /// What is done to the state of the models.
         state: Vec<Operation>,
     },
-    /// An operation of Django that neither loses nor breaks anything: indexes and constraints that go away, options.
+    /// Another operation of Django, which loses no data and breaks no code: options, removed indexes.
     Other {
-        /// The model, where it has one.
+        /// The model, if it has one.
         model: Option<String>,
     },
-    /// A class that is not Django's.
+    /// A class of the project or of another package.
     Custom,
-    /// One of Django's with arguments that are not known.
+    /// An operation of Django with unknown arguments.
     Unknown,
 }
 
@@ -363,15 +363,15 @@ pub enum Action {
 pub enum Reverse {
     /// Nothing: it cannot be undone.
     Missing,
-    /// `noop`, or no statement: undoing it does nothing.
+    /// `noop` or no statement: undoing it does nothing.
     Noop,
     /// Something.
     Given,
-    /// Not known.
+    /// Unknown.
     Unknown,
 }
 
-/// A model's field, as far as it matters here. `None` stands for "not known" where it is no length or name.
+/// A model's field. `None` means unknown, except for lengths and names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Field {
     /// The name of its class.
@@ -388,7 +388,7 @@ pub struct Field {
     pub default: Option<bool>,
     /// `db_default`.
     pub db_default: DatabaseDefault,
-    /// `unique`, or what makes a field unique as well.
+    /// Whether it is unique, by `unique` or otherwise.
     pub unique: Option<bool>,
     /// `primary_key`.
     pub primary_key: Option<bool>,
@@ -400,17 +400,17 @@ pub struct Field {
     pub digits: Option<(i64, i64)>,
     /// `db_column`.
     pub column: Option<String>,
-    /// `db_table` of a relation of many to many.
+    /// `db_table` of a many-to-many relation.
     pub table: Option<String>,
-    /// Whether a model of its own is the table of a relation of many to many: `through`.
+    /// Whether a many-to-many relation has a model for its table: `through`.
     pub has_through: bool,
-    /// The model that a relation leads to, as written.
+    /// The model that a relation refers to, as written.
     pub to: Option<String>,
-    /// Whether the database keeps a relation to keys that are there: `db_constraint`.
+    /// Whether the database enforces a relation: `db_constraint`.
     pub is_constrained: Option<bool>,
-    /// `auto_now` or `auto_now_add`: Django fills it in.
+    /// `auto_now` or `auto_now_add`: Django sets its value.
     pub auto_now: bool,
-    /// Whether the database keeps what it computes; none where that is not known, or nothing is computed.
+    /// Whether the database stores what it computes. `None` if that is unknown, or if it computes nothing.
     pub is_stored: Option<bool>,
     /// Whether all arguments are known.
     pub is_whole: bool,
@@ -421,26 +421,26 @@ pub struct Field {
 pub enum DatabaseDefault {
     /// There is none.
     Missing,
-    /// One that has the same value for every row: no table is rewritten for it.
+    /// It has the same value for every row, so the table is not rewritten.
     Constant,
-    /// An expression that may be another for each row.
+    /// An expression that may differ between rows.
     Expression,
-    /// Not known.
+    /// Unknown.
     Unknown,
 }
 
 impl Field {
-    /// Whether it is a relation of many to many, which has a table instead of a column.
+    /// Whether it is a many-to-many relation, which has a table instead of a column.
     pub fn is_many_to_many(&self) -> bool {
         self.class.ends_with("ManyToManyField") || self.class == "TaggableManager"
     }
 
-    /// Whether Django makes the table of a relation of many to many: not where a model of its own is it.
+    /// Whether Django creates the table of a many-to-many relation, because there is no `through` model.
     pub fn has_own_table(&self) -> bool {
         !self.has_through && self.class != "TaggableManager"
     }
 
-    /// Whether it has a column or a table: a primary key made of others has none.
+    /// Whether it has a column or a table. A composite primary key has none.
     pub fn is_in_database(&self) -> bool {
         self.class != "CompositePrimaryKey" && (!self.is_many_to_many() || self.has_own_table())
     }
@@ -450,7 +450,7 @@ impl Field {
         self.class == "GeneratedField"
     }
 
-    /// Whether it is a foreign key, to one or from one.
+    /// Whether it is a foreign key, including one-to-one.
     pub fn is_foreign_key(&self) -> bool {
         matches!(self.class.as_str(), "ForeignKey" | "OneToOneField" | "ParentalKey" | "TreeForeignKey")
     }

@@ -5,14 +5,14 @@ use crate::facts::{DatabaseDefault, Field};
 use crate::reader::Reader;
 use crate::value::{Instance, Spanned, Value};
 
-/// Fields that are unique without being told so.
+/// Fields that are unique by default.
 const UNIQUE: &[&str] = &["OneToOneField", "AutoField", "BigAutoField", "SmallAutoField"];
 
-/// Fields that have an index unless told otherwise.
+/// Fields that have an index by default.
 const INDEXED: &[&str] = &["ForeignKey", "OneToOneField", "SlugField"];
 
 impl<'a> Reader<'_, 'a, '_> {
-    /// The field that a value is; none where it is none.
+    /// A value as a field. `None` if it is not one.
     pub(crate) fn field(&mut self, value: &Spanned<'a>) -> Option<Field> {
         let Value::Instance(instance) = &value.value else { return None };
         let (class, path) = self.class_of(&instance.callee);
@@ -56,7 +56,7 @@ impl<'a> Reader<'_, 'a, '_> {
         })
     }
 
-    /// Whether a class of the project gives its base other arguments than it gets.
+    /// Whether a class of the project may pass other arguments to its base than it gets.
     fn is_made_its_own_way(&mut self, callee: &Spanned<'a>) -> bool {
         let callee = self.interpreter.concrete(callee.clone());
         let order = self.interpreter.resolution_order(&callee.value).unwrap_or_default();
@@ -95,7 +95,7 @@ impl<'a> Reader<'_, 'a, '_> {
         }
     }
 
-    /// `Value(1)` and `Now()` are the same for every row of one statement, which PostgreSQL needs to know.
+    /// `Value(1)` and `Now()` are the same for every row of a statement, so PostgreSQL does not rewrite the table.
     fn expression_default(&mut self, made: &Instance<'a>) -> DatabaseDefault {
         match self.class_of(&made.callee).0.as_deref() {
             Some("Value" | "Now" | "TransactionNow") => DatabaseDefault::Constant,
@@ -124,7 +124,7 @@ fn int(value: Option<&Spanned<'_>>) -> Option<i64> {
     }
 }
 
-/// A model as a relation names it.
+/// The model that a relation names.
 fn model_name(value: &Spanned<'_>) -> Option<String> {
     match &value.value {
         Value::Str(text) => Some(text.to_string()),

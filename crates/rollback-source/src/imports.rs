@@ -1,4 +1,4 @@
-//! What a module imports, wherever in it.
+//! The imports of a module, anywhere in it.
 
 use ruff_python_ast::visitor::{Visitor, walk_stmt};
 use ruff_python_ast::{ModModule, Stmt};
@@ -6,7 +6,7 @@ use ruff_python_ast::{ModModule, Stmt};
 use crate::facts::Import;
 use crate::syntax;
 
-/// What a module imports, wherever in it.
+/// The imports of a module, also inside functions and classes.
 pub(crate) fn imports(tree: &ModModule) -> Vec<Import> {
     let mut imports = Imports(Vec::new());
     imports.visit_body(&tree.body);

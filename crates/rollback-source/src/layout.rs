@@ -1,4 +1,4 @@
-//! Where the migrations of a repository are, told from the paths of its files and from the app configurations.
+//! Where the migrations of a repository are, from the paths of its files and from app configurations.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,15 +10,15 @@ use crate::migration;
 use crate::modules::{Module, Modules};
 use crate::paths::{Paths, dotted, folder_of, join};
 
-/// What the project says about where its migrations are, beyond Django's usual place.
+/// Where the project says its migrations are, if not in Django's default place.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Places {
-    /// `MIGRATION_MODULES`: by app label, the dotted path of the package with its migrations; none where they are
-    /// switched off.
+    /// `MIGRATION_MODULES`: the dotted path of the package with the migrations of an app; `None` for an app without
+    /// migrations.
     pub modules: BTreeMap<String, Option<String>>,
 }
 
-/// A folder of migrations.
+/// A folder with migrations.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Package {
     /// The app label.
@@ -27,12 +27,12 @@ pub struct Package {
     pub folder: String,
     /// Its migrations by name, each with the index of its path.
     pub migrations: BTreeMap<String, usize>,
-    /// Whether the text tells the label. Where it does not, the label is the best that there is.
+    /// Whether the text determines the label. If not, the label is the most likely one.
     pub is_certain: bool,
 }
 
 impl Package {
-    /// The dotted path of a migration of it.
+    /// The dotted path of one of its migrations.
     pub fn module(&self, name: &str) -> String {
         format!("{}.{name}", dotted(&self.folder))
     }
@@ -42,7 +42,7 @@ impl Package {
 pub struct Tree<'t> {
     paths: &'t Paths<'t>,
     read: &'t dyn Fn(usize) -> Option<String>,
-    /// The settings that the project sets; none where not all of them are known.
+    /// The settings that the project sets. `None` if not all are known.
     settings: Option<&'t BTreeSet<String>>,
 }
 
@@ -52,12 +52,12 @@ impl<'t> Tree<'t> {
         Self { paths, read, settings: None }
     }
 
-    /// The same, where all settings of the project are known.
+    /// The same files, with the settings of the project if all are known.
     pub fn with_settings(self, settings: Option<&'t BTreeSet<String>>) -> Self {
         Self { settings, ..self }
     }
 
-    /// The folders of migrations, in the order of their app labels.
+    /// The folders with migrations, in the order of their app labels.
     pub fn packages(&self, places: &Places) -> Vec<Package> {
         let mut folders: BTreeMap<&str, BTreeMap<String, usize>> = BTreeMap::new();
         for (index, path) in self.paths.paths.iter().enumerate() {
@@ -110,7 +110,7 @@ impl<'t> Tree<'t> {
         names.collect()
     }
 
-    /// The folder of a package that is named by its dotted path.
+    /// The folder of a package, by its dotted path.
     fn folder(&self, module: &str) -> Option<String> {
         let below = module.replace('.', "/");
         let folders = self.paths.roots.iter().map(|root| join(root, &below));
@@ -127,29 +127,29 @@ impl<'t> Tree<'t> {
         {
             return Label { app: label.to_owned(), is_certain: config.is_certain, is_configured: true };
         }
-        // Django looks into `apps.py` alone: whether a project installs one of these by its path is not known.
+        // Django only looks into `apps.py`. A project may install one of these by its path, which is unknown.
         if let Some(config) = chosen(&in_package, folder)
             && let Some(label) = config.label().filter(|label| *label != last)
         {
             return Label { app: label.to_owned(), is_certain: false, is_configured: true };
         }
-        // An uncertain one may be the one that a project installs.
+        // The project may install an uncertain one.
         let is_certain = configs.iter().all(|config| config.is_certain);
         Label { app: last.to_owned(), is_certain, is_configured: false }
     }
 
-    /// The label by which the migrations of a folder name each other: only that one can be theirs. The one that counts as
-    /// likely is enough.
+    /// The label in the dependencies between migrations of a folder: it must be theirs. If there are several, the likely
+    /// one has to be among them.
     fn label_by_dependencies(&self, package: &Package) -> Option<String> {
         let labels: BTreeSet<String> =
             self.inner_dependencies(package)?.into_iter().map(|id| id.app).collect();
-        // Several: some other app has a migration of the same name.
+        // If there are several, another app has a migration of the same name.
         if labels.contains(&package.app) { Some(package.app.clone()) } else { only(labels.into_iter()) }
     }
 
-    /// The label of an app whose configuration stands elsewhere than in `apps.py`: a project installs such an app by the
-    /// path of the class. Its migrations name each other by that label, and never by the folder's name. A name that
-    /// every app has is no proof.
+    /// The label of an app whose configuration is not in `apps.py`: a project installs such an app by the path of the
+    /// class. Its migrations depend on each other by that label, never by the folder's name. `0001_initial` is no proof,
+    /// because every app has it.
     fn label_of_hidden_config(&self, package: &Package) -> Option<String> {
         const USUAL: &str = "0001_initial";
         let second = (self.read)(*package.migrations.values().nth(1)?)?;
@@ -165,7 +165,7 @@ impl<'t> Tree<'t> {
         only(unusual)
     }
 
-    /// What the migrations of a folder depend on that has the name of one of them.
+    /// Dependencies of the migrations of a folder that have the name of one of them.
     fn inner_dependencies(&self, package: &Package) -> Option<BTreeSet<MigrationId>> {
         let mut found = BTreeSet::new();
         for (name, index) in &package.migrations {
@@ -183,7 +183,7 @@ impl<'t> Tree<'t> {
         Some(found)
     }
 
-    /// The configurations that Django finds by itself, and those in `__init__.py`, which it takes by their path alone.
+    /// The configurations that Django finds itself, and those in `__init__.py`, which it only takes by path.
     fn configs(&self, folder: &str) -> (Vec<AppConfig>, Vec<AppConfig>) {
         let package = dotted(folder);
         let init = self.paths.index.get(join(folder, "__init__.py").as_str());
@@ -208,7 +208,7 @@ impl<'t> Tree<'t> {
         (named.unwrap_or(configs), in_package)
     }
 
-    /// The configurations that a file below an app's folder has.
+    /// The configurations in a file of an app's folder.
     fn configs_in(&self, folder: &str, file: &str) -> Option<Vec<AppConfig>> {
         let text = (self.read)(*self.paths.index.get(join(folder, file).as_str())?)?;
         let module = dotted(&join(folder, "apps"));
@@ -219,13 +219,13 @@ impl<'t> Tree<'t> {
 /// The label of an app.
 struct Label {
     app: String,
-    /// Whether the text tells it.
+    /// Whether the text determines it.
     is_certain: bool,
-    /// Whether a configuration says it; the folder's name counts where none does.
+    /// Whether a configuration sets it; otherwise it is the folder's name.
     is_configured: bool,
 }
 
-/// The one that all are.
+/// The label, if all are the same.
 fn only(labels: impl Iterator<Item = String>) -> Option<String> {
     let labels: BTreeSet<String> = labels.collect();
     let is_one = labels.len() == 1;
@@ -243,8 +243,8 @@ impl Modules for Tree<'_> {
     }
 }
 
-/// The configuration that Django takes when an app is installed by the name of its package: the only one, or the one
-/// that says `default = True` (`AppConfig.create`). Those for other packages do not count.
+/// The configuration that Django takes if an app is installed by the name of its package (`AppConfig.create`): the only
+/// one, or the one with `default = True`. Configurations of other packages do not count.
 fn chosen<'c>(configs: &'c [AppConfig], folder: &str) -> Option<&'c AppConfig> {
     let package = dotted(folder);
     let fits = |config: &&AppConfig| match &config.name {
@@ -267,13 +267,13 @@ fn chosen<'c>(configs: &'c [AppConfig], folder: &str) -> Option<&'c AppConfig> {
     }
 }
 
-/// Several configurations, of which a project installs one: no matter which, if all have the same label.
+/// One of several configurations, if all have the same label: then it does not matter which one the project installs.
 fn same_label<'c>(candidates: &[&'c AppConfig]) -> Option<&'c AppConfig> {
     let (first, rest) = candidates.split_first()?;
     rest.iter().all(|other| other.label() == first.label()).then_some(*first)
 }
 
-/// Django's loader leaves out files whose names begin with `_` or `~`.
+/// Whether Django's loader takes a file: not if its name starts with `_` or `~`.
 fn is_migration_name(name: &str) -> bool {
     !name.starts_with(['_', '~']) && !name.is_empty() && !name.contains('.')
 }

@@ -1,8 +1,8 @@
-//! Facts about Django migrations, out of their source text: text in, facts with places out.
+//! Facts about Django migrations from their source text: text in, facts with places out.
 //!
-//! A module is read as Python would run it, but nothing is run: what the text does not tell is a fact of its own
-//! (`unknown`, with the line), never a guess. Files, git and databases are left to others; ruff's parser, whose API
-//! moves, is used in this crate alone.
+//! The crate reads a module as Python would run it, but runs nothing. What the text does not determine is a fact of its
+//! own (`unknown`, with its place), never a guess. The crate leaves files, git and databases to others. Only this crate
+//! uses ruff's parser, whose API is not stable.
 
 mod action;
 pub mod app;

@@ -1,4 +1,4 @@
-//! A migration file: its class `Migration`, from the text alone.
+//! Reads the class `Migration` of a migration file.
 
 use crate::compare::truth;
 use crate::django::SWAPPER;
@@ -11,7 +11,7 @@ use crate::syntax::SyntaxError;
 use crate::value::{Arguments, Instance, Spanned, Value};
 use rollback_core::MigrationId;
 
-/// Methods of Django's `Migration` that say what a migration does.
+/// Methods of Django's `Migration` that change what a migration does.
 const METHODS: &[&str] = &[
     "__init__",
     "__new__",
@@ -23,7 +23,7 @@ const METHODS: &[&str] = &[
     "mutate_state",
 ];
 
-/// The most operations that a migration is read with.
+/// The largest number of operations that are read.
 const MOST: u32 = 100_000;
 
 /// Reads a migration. `module` is its dotted path; `others` finds modules that it imports.
@@ -81,7 +81,7 @@ impl<'a> Reader<'_, 'a, '_> {
         }
     }
 
-    /// Finds out whether the class comes from Django's, and which of its methods are its own.
+    /// Checks that the class extends Django's, and notes the methods that it overrides.
     fn check_bases(&mut self, class: &Spanned<'a>, source: &mut MigrationSource, depth: u32) {
         const DEEPEST: u32 = 20;
         let Value::Class(id) = class.value else { return };
@@ -160,7 +160,7 @@ impl<'a> Reader<'_, 'a, '_> {
         }
     }
 
-    /// `swapper.dependency("shop", "Item")`: the model that `SHOP_ITEM_MODEL` names, or this one.
+    /// `swapper.dependency("shop", "Item")`: the model that the setting `SHOP_ITEM_MODEL` names, or `shop.Item`.
     fn swapper(&mut self, arguments: &Arguments<'a>) -> Option<Target> {
         let [app, model] = &arguments.positional[..] else { return None };
         let is_all = arguments.named.is_empty() && arguments.missing.is_none();
@@ -193,7 +193,7 @@ impl<'a> Reader<'_, 'a, '_> {
     }
 }
 
-/// Apps for which their package has other names of settings, by `swapper.set_app_prefix`.
+/// Apps with other names of settings, by `swapper.set_app_prefix`.
 const RENAMED: &[&str] = &["wagtailcore"];
 
 fn setting(path: &str, default: Option<&str>) -> Option<Target> {

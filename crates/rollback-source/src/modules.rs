@@ -1,12 +1,11 @@
-//! Other modules of a repository: what a migration imports.
+//! Other modules of a repository, which a migration may import.
 
 /// Finds other modules of the repository.
 pub trait Modules {
     /// The module with this dotted path, if the repository has it.
     fn find(&self, path: &str) -> Option<Module>;
 
-    /// Whether it is certain that the project does not set this setting, so that `getattr(settings, name, default)` is
-    /// its default.
+    /// Whether the project certainly does not set this setting, so that `getattr(settings, name, default)` is the default.
     fn lacks_setting(&self, _name: &str) -> bool {
         false
     }
@@ -15,7 +14,7 @@ pub trait Modules {
 /// The text of another module.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Module {
-    /// Its dotted path below the repository's root, which relative imports start from.
+    /// Its dotted path, from the repository's root. Relative imports start from it.
     pub path: String,
     /// Whether it is a package's `__init__.py`.
     pub is_package: bool,

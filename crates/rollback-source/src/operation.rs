@@ -1,4 +1,4 @@
-//! Operations: which of Django's they are, what they do, and whether they can be undone.
+//! Lists of operations: the class of each, what it does, and whether it can be undone.
 
 use crate::django::django_class;
 use crate::facts::{Action, Operation, Span, What};
@@ -7,7 +7,7 @@ use crate::trace::Traced;
 use crate::value::{Instance, Spanned, Value};
 
 impl<'a> Reader<'_, 'a, '_> {
-    /// The operations that a list has.
+    /// The operations of a list.
     pub(crate) fn operations(&mut self, list: &Spanned<'a>) -> Vec<Operation> {
         let list = self.interpreter.concrete(list.clone());
         let Some(items) = list.items().cloned() else {
@@ -66,7 +66,7 @@ impl<'a> Reader<'_, 'a, '_> {
         Some(Operation { class, span, action, reversible, elidable })
     }
 
-    /// Says why it is not known whether an operation can be undone or left out.
+    /// Notes why it is unknown whether an operation can be undone, or left out of a squash.
     pub(crate) fn explain(
         &mut self,
         traced: &Traced<'a>,

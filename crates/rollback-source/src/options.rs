@@ -3,16 +3,16 @@
 use crate::compare::truth;
 use crate::value::{Spanned, Value};
 
-/// What the options of a model say.
+/// The options of a model.
 #[derive(Default)]
 pub(crate) struct Options<'a> {
-    /// Whether there is a table; none where that is not known.
+    /// Whether the model has a table. `None` if that is unknown.
     pub(crate) has_table: Option<bool>,
     pub(crate) table: Option<String>,
     pub(crate) is_proxy: bool,
     pub(crate) unique_together: Vec<Vec<String>>,
     pub(crate) index_together: Vec<Vec<String>>,
-    /// The list of constraints.
+    /// The list of constraints, if there is one.
     pub(crate) constraints: Option<Spanned<'a>>,
     pub(crate) is_ordered: bool,
 }
@@ -44,7 +44,8 @@ pub(crate) fn options<'a>(given: Option<&Spanned<'a>>) -> Options<'a> {
     }
 }
 
-/// Whether a model is managed, as `AlterModelOptions(options=…)` leaves it: what is not there goes away.
+/// Whether a model is managed after `AlterModelOptions(options=…)`, which resets missing options. `None` if that is
+/// unknown.
 pub(crate) fn is_managed(options: Option<&Spanned<'_>>) -> Option<bool> {
     match options.map(|options| &options.value) {
         None | Some(Value::None) => Some(true),
@@ -56,7 +57,7 @@ pub(crate) fn is_managed(options: Option<&Spanned<'_>>) -> Option<bool> {
     }
 }
 
-/// `{("a", "b")}`, or one set alone.
+/// `unique_together` and the like: `{("a", "b")}`, or a single set. `None` if it is unknown.
 pub(crate) fn sets(value: &Spanned<'_>) -> Option<Vec<Vec<String>>> {
     if matches!(value.value, Value::None) {
         return Some(Vec::new());

@@ -1,17 +1,18 @@
-//! The paths of a repository's files, and the modules that they are for Python.
+//! The paths of a repository's files, and the Python modules at these paths.
 
 use std::collections::{BTreeSet, HashMap};
 
 use crate::standard_library;
 
-/// What Django projects are started with, in a folder that Python imports from then.
+/// The script that starts a Django project: Python imports modules from its folder.
 const MANAGE: &str = "manage.py";
 
-/// The paths of a repository's files, ready to be looked up by any number of readers.
+/// The paths of a repository's files, indexed; many readers may share it.
 pub struct Paths<'p> {
     pub(crate) paths: &'p [String],
     pub(crate) index: HashMap<&'p str, usize>,
-    /// Folders that packages are imported from: those that hold a package and are none, and those of a `manage.py`.
+    /// Folders that packages are imported from: those that contain a package without being one, and those of a
+    /// `manage.py`.
     pub(crate) roots: Vec<&'p str>,
 }
 
@@ -44,7 +45,7 @@ impl<'p> Paths<'p> {
         self.index.contains_key(path)
     }
 
-    /// The file of a module: its path without what names it a file, its index, and whether it is a package's.
+    /// The file of a module: its path without extension, its index, and whether it is a package.
     pub(crate) fn file_of(&self, module: &str) -> Option<(String, usize, bool)> {
         let below = module.replace('.', "/");
         let found = |root: &str| {
@@ -55,8 +56,7 @@ impl<'p> Paths<'p> {
                 .find_map(|(file, is_package)| Some((*self.index.get(file.as_str())?, is_package)))?;
             Some((base, index, is_package))
         };
-        // A folder with a package named `uuid` is hardly one that the project imports `uuid` from, unless it is where
-        // Python is started.
+        // The project hardly imports `uuid` from a folder with a package of that name, unless Python starts there.
         let is_standard = standard_library::has(module);
         let may_hold = |root: &&&str| !is_standard || self.has(&join(root, MANAGE));
         found("").or_else(|| self.roots.iter().filter(may_hold).find_map(|root| found(root)))

@@ -1,31 +1,31 @@
-//! Turns values into facts.
+//! Turns values into facts: what all readers of a migration share.
 
 use crate::facts::{Span, Unknown, What};
 use crate::interpreter::Interpreter;
 use crate::value::{Spanned, Value};
 
-/// Turns values into facts.
+/// Turns values of a migration into facts.
 pub(crate) struct Reader<'i, 'a, 'm> {
     pub(crate) interpreter: &'i mut Interpreter<'a, 'm>,
     pub(crate) unknown: Vec<Unknown>,
-    /// How many operations may still be read: a list in itself can have more than any memory holds.
+    /// How many operations may still be read: a short text can make a list that fits into no memory.
     pub(crate) left: u32,
-    /// Where the value that is being read stands in the file itself: for what was written elsewhere.
+    /// The place in the file itself, for values that were written in another module.
     pub(crate) here: Span,
 }
 
 impl<'a> Reader<'_, 'a, '_> {
-    /// Where a value stands in the file.
+    /// The place of a value in the file.
     pub(crate) fn span(&self, value: &Spanned<'_>) -> Span {
         if value.origin.module == 0 { value.origin.start..value.origin.end } else { self.here.clone() }
     }
 
-    /// Notes that something is not known.
+    /// Notes that something is unknown.
     pub(crate) fn note(&mut self, what: What, reason: impl Into<String>, span: Span) {
         self.unknown.push(Unknown { what, reason: reason.into(), span });
     }
 
-    /// The name of a class, and its dotted path where it is imported.
+    /// The name of a class, and its dotted path if it is imported.
     pub(crate) fn class_of(&mut self, callee: &Spanned<'a>) -> (Option<String>, Option<String>) {
         match &self.interpreter.concrete(callee.clone()).value {
             Value::Class(id) => (Some(self.interpreter.classes[*id].name.to_owned()), None),

@@ -1,4 +1,4 @@
-//! Whether an edit of a migration makes a difference.
+//! Compares two versions of a migration: is it the same program, and is it the same for a database?
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,8 +11,8 @@ use ruff_python_ast::{Alias, Arguments, Expr, ModModule, Stmt};
 
 use crate::syntax::parse;
 
-/// Whether two texts are the same program: comments, layout, kinds of quotes and the order of imports aside, imports of
-/// names that are not used, and what classes assign to the names `besides`. False where one of them is no Python.
+/// Whether two texts are the same program. It ignores comments, layout, quotes, the order of imports, unused imports, and
+/// what classes assign to the names in `besides`. False if one text is not valid Python.
 pub fn is_same_program(one: &str, other: &str, besides: &[&str]) -> bool {
     let (Ok(one), Ok(other)) = (parse(one), parse(other)) else { return one == other };
     let (mut one, mut other) = (one.into_syntax(), other.into_syntax());
@@ -21,7 +21,7 @@ pub fn is_same_program(one: &str, other: &str, besides: &[&str]) -> bool {
     is_same(one, other)
 }
 
-/// Whether two modules are the same, imports by what they bind.
+/// Whether two modules are the same; imports are compared by what they bind.
 fn is_same(mut one: ModModule, mut other: ModModule) -> bool {
     let pairs = |one: &ModModule, other: &ModModule| {
         one.body.len() == other.body.len()
@@ -34,9 +34,8 @@ fn is_same(mut one: ModModule, mut other: ModModule) -> bool {
     take_imports(&mut one) == take_imports(&mut other) && pairs(&one, &other)
 }
 
-/// Whether a database that has applied the older text needs nothing to be as the newer one would have made it: besides
-/// comments, layout and imports, what only Python sees of a field may differ, and operations may have got a reverse that they did
-/// not have.
+/// Whether both versions make the same database. Besides comments, layout and imports, it ignores arguments of fields that
+/// only Python uses, and reverses that the newer version adds.
 pub fn is_same_to_databases(older: &str, newer: &str) -> bool {
     let (Ok(older), Ok(newer)) = (parse(older), parse(newer)) else { return false };
     let (mut older, mut newer) = (older.into_syntax(), newer.into_syntax());
@@ -53,14 +52,14 @@ fn function_name(statement: &Stmt) -> Option<String> {
     statement.as_function_def_stmt().map(|function| function.name.id.to_string())
 }
 
-/// Takes out of calls what databases do not see, and keeps what `RunPython` and `RunSQL` have for a reverse.
+/// Removes arguments that have no effect on the database, and collects the reverses of `RunPython` and `RunSQL`.
 #[derive(Default)]
 struct OnlyInPython {
     reverses: RefCell<Vec<Expr>>,
 }
 
 impl OnlyInPython {
-    /// Arguments of fields. Not `on_delete`: Django 6.1 has kinds of it that the database carries out.
+    /// Arguments of fields without effect on the database. `on_delete` is not one: Django 6.1 can leave it to the database.
     const OF_FIELDS: &[&str] = &[
         "blank",
         "choices",
@@ -118,7 +117,7 @@ impl Transformer for OnlyInPython {
     }
 }
 
-/// Takes the imports out of a module: what they bind each name to, of the names that the rest of it has.
+/// Removes the imports of a module; returns what they bind each used name to.
 fn take_imports(module: &mut ModModule) -> BTreeMap<String, BTreeSet<String>> {
     let is_plain = |statement: &Stmt| match statement {
         Stmt::Import(_) => true,
@@ -133,7 +132,7 @@ fn take_imports(module: &mut ModModule) -> BTreeMap<String, BTreeSet<String>> {
     for (name, path) in imports.iter().flat_map(bindings).filter(|(name, _)| names.0.contains(name.as_str()))
     {
         let known = bound.entry(name).or_default();
-        // `import a.b` adds to what `a` is; anything else takes its place.
+        // `import a.b` adds to `a`; any other import replaces it.
         if path.contains(':') || known.iter().any(|path| path.contains(':')) {
             known.clear();
         }
@@ -142,7 +141,7 @@ fn take_imports(module: &mut ModModule) -> BTreeMap<String, BTreeSet<String>> {
     bound
 }
 
-/// The names that an import binds, each with what it stands for.
+/// The names that an import binds, each with its path.
 fn bindings(import: &Stmt) -> Vec<(String, String)> {
     match import {
         Stmt::Import(import) => import

@@ -1,4 +1,4 @@
-//! The modules of Python's standard library, by their first names (`sys.stdlib_module_names` of 3.10 to 3.13).
+//! The top-level modules of Python's standard library (`sys.stdlib_module_names` of 3.10 to 3.13).
 
 const NAMES: &[&str] = &[
     "abc",

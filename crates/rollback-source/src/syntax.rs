@@ -1,4 +1,4 @@
-//! Python source as a syntax tree, by ruff's parser. Text that would take the parser too deep is refused before it.
+//! Parses Python source with ruff's parser. Text that is nested too deep for it is refused first.
 
 use std::ops::Range;
 
@@ -7,26 +7,26 @@ use ruff_python_ast::{ModModule, PySourceType};
 use ruff_python_parser::{Mode, Parsed, lexer, parse_module, parse_unchecked_source};
 use ruff_text_size::{Ranged, TextRange};
 
-/// The longest text that is read: far above that of any migration.
+/// The longest text that is parsed: far longer than any migration.
 const LONGEST: usize = 4 * 1024 * 1024;
 
 /// How deep expressions and blocks may be nested. Python itself stops at 100 blocks and 200 parentheses.
 const DEEPEST: u32 = 200;
 
-/// Why a text is no module.
+/// Why a text is not a module.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SyntaxError {
-    /// What is wrong, as the end of a sentence that begins with "it".
+    /// What is wrong, as the end of a sentence that starts with "it".
     pub reason: String,
     /// Where.
     pub span: Range<usize>,
 }
 
-/// What stands for a byte that is no text: it makes every parser stop.
+/// Replaces a byte that is not text; no parser accepts it.
 const NO_TEXT: char = '\u{0}';
 
-/// The text of a file: UTF-8, or Latin-1 where the file says so in one of its first two lines
-/// (<https://peps.python.org/pep-0263/>). Other bytes become characters that no Python has.
+/// The text of a file: UTF-8, or Latin-1 if one of its first two lines says so
+/// (<https://peps.python.org/pep-0263/>). Other bytes become null characters.
 pub fn decode(bytes: Vec<u8>) -> String {
     let error = match String::from_utf8(bytes) {
         Ok(text) => return text,
@@ -66,7 +66,7 @@ pub(crate) fn parse(text: &str) -> Result<Parsed<ModModule>, SyntaxError> {
     })
 }
 
-/// A range of ours.
+/// A range of ruff as one of Rust.
 pub(crate) fn range(range: TextRange) -> Range<usize> {
     range.start().to_usize()..range.end().to_usize()
 }
@@ -76,7 +76,7 @@ pub(crate) fn span(node: &impl Ranged) -> Range<usize> {
     range(node.range())
 }
 
-/// The comments of a text, where they stand, `#` included; none where the text cannot be read at all.
+/// The places of comments in a text, with the `#`; none if the text cannot be read.
 pub fn comments(text: &str) -> Vec<Range<usize>> {
     if !text.contains('#') {
         return Vec::new();
@@ -92,8 +92,8 @@ fn tokens(text: &str) -> Vec<(TokenKind, Range<usize>)> {
     parsed.tokens().iter().map(|token| (token.kind(), range(token.range()))).collect()
 }
 
-/// Whether the text is nested too deep for a parser that calls itself: an upper bound, by counting what nests between
-/// two commas.
+/// Whether the text is nested too deep for a recursive parser. It counts what nests between two commas, which is an
+/// upper bound.
 fn is_too_deep(text: &str) -> bool {
     let mut lexer = lexer::lex(text, Mode::Module);
     let mut open: Vec<u32> = vec![0];
@@ -140,7 +140,7 @@ fn is_too_deep(text: &str) -> bool {
     }
 }
 
-/// Whether what follows the word may stand one level below it.
+/// Whether what follows a token may be nested one level deeper.
 fn nests(kind: TokenKind) -> bool {
     kind.is_operator() && !matches!(kind, TokenKind::Equal)
         || matches!(

@@ -1,23 +1,23 @@
-//! Follows a class of operations to the one of Django that it extends.
+//! Follows an operation class to the class of Django that it extends.
 
 use crate::compare::truth;
 use crate::django::django_class;
 use crate::reader::Reader;
 use crate::value::{Arguments, Scope, Spanned, Value};
 
-/// What following a class came to.
+/// The result of following a class.
 pub(crate) struct Traced<'a> {
-    /// Django's class; none where it is the bare `Operation`.
+    /// Django's class. `None` if it is the plain `Operation`.
     pub(crate) django: Option<String>,
-    /// The arguments as Django's class gets them.
+    /// The arguments that Django's class gets.
     pub(crate) arguments: Arguments<'a>,
-    /// What the project's classes say of `reversible`, the nearest first.
+    /// The values of `reversible` in the project's classes, the nearest first.
     pub(crate) overrides: Vec<Spanned<'a>>,
-    /// What they say of `elidable`.
+    /// The nearest value of `elidable` in them.
     pub(crate) elidable: Option<Spanned<'a>>,
-    /// Whether a class of the project changes what is done.
+    /// Whether a class of the project changes what the operation does.
     pub(crate) is_own: bool,
-    /// Whether the `__init__` of a class does not call that of its base: no other one is run.
+    /// Whether the `__init__` of a class does not call that of its base, so that no other one runs.
     pub(crate) is_cut: bool,
 }
 
@@ -31,7 +31,7 @@ impl<'a> Traced<'a> {
 }
 
 impl<'a> Reader<'_, 'a, '_> {
-    /// Follows a class to the one of Django that it is made from.
+    /// Follows a class to the class of Django that it extends.
     pub(crate) fn trace(
         &mut self,
         callee: &Spanned<'a>,
@@ -77,7 +77,7 @@ impl<'a> Reader<'_, 'a, '_> {
         Err("does not extend an operation of Django".to_owned())
     }
 
-    /// One step up: what a class of the project changes.
+    /// Notes what a class of the project changes.
     pub(crate) fn enter(&mut self, id: usize, traced: &mut Traced<'a>) -> Result<(), String> {
         let class = self.interpreter.classes[id].clone();
         if let Some(init) = class.scope.get("__init__").filter(|_| !traced.is_cut) {
@@ -101,7 +101,7 @@ impl<'a> Reader<'_, 'a, '_> {
         Ok(())
     }
 
-    /// What a class of the project says about being undone: its own word counts before that of its base.
+    /// The value of `reversible`: that of a class overrides that of its base.
     pub(crate) fn overridden(&mut self, overrides: &[Spanned<'a>]) -> Option<bool> {
         let first = overrides.first()?;
         let value = match &first.value {
@@ -121,7 +121,7 @@ impl<'a> Reader<'_, 'a, '_> {
         }
     }
 
-    /// Whether a class may give something else than an object of itself.
+    /// Whether calling a class may return something else than its instance.
     pub(crate) fn is_made_unusually(&mut self, callee: &Spanned<'a>) -> bool {
         const HIDDEN: &[&str] = &["__new__", "__getattribute__", "__getattr__", "__init_subclass__"];
         let callee = self.interpreter.concrete(callee.clone());

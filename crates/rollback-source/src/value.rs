@@ -1,11 +1,11 @@
-//! What an expression comes to without running anything.
+//! Values of expressions, as far as the text determines them.
 
 use std::collections::HashMap;
 use std::rc::Rc;
 
 use ruff_python_ast::{ExprLambda, StmtFunctionDef};
 
-/// Where a value was written: in which of the modules that were read, and where in it.
+/// Where a value was written: the module, by its number, and the range in its text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Origin {
     pub(crate) module: usize,
@@ -14,7 +14,7 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    /// For what was not written anywhere.
+    /// The origin of a value that is not in any text.
     pub(crate) const fn nowhere() -> Self {
         Self { module: usize::MAX, start: 0, end: 0 }
     }
@@ -30,42 +30,42 @@ pub(crate) struct Spanned<'a> {
 /// The names of a module, a class or a call.
 pub(crate) type Scope<'a> = HashMap<&'a str, Spanned<'a>>;
 
-/// What an expression comes to.
+/// The value of an expression.
 #[derive(Clone, Debug)]
 pub(crate) enum Value<'a> {
     None,
     Bool(bool),
     Int(i64),
     Str(Rc<str>),
-    /// A list, a tuple or a set. Two names for one list share its items.
+    /// A list, a tuple or a set. All names of one list share its items.
     Sequence(Kind, Rc<Vec<Spanned<'a>>>),
     Dict(Rc<Vec<(Spanned<'a>, Spanned<'a>)>>),
     /// Something from another module, by its dotted path.
     Name(Rc<str>),
-    /// A setting of the project that a default stands in for.
+    /// `getattr(settings, name, default)`: a setting with a default.
     Setting {
         path: Rc<str>,
         default: Option<Rc<str>>,
     },
-    /// What calling a class comes to.
+    /// The result of calling a class.
     Instance(Rc<Instance<'a>>),
     /// A class of a module that was read, by its place in the interpreter's list.
     Class(usize),
     /// A function of a module that was read.
     Function(&'a Function<'a>),
-    /// A lambda, and the module that it stands in; none inside of a function, whose names it may see.
+    /// A lambda and its module. `None` if it is inside a function, because it may use names of that.
     Lambda(&'a ExprLambda, Option<usize>),
     /// The first argument of a method.
     Itself,
-    /// A text, and no more is known of it; why, as the end of a sentence that begins with "it".
+    /// A text of unknown contents; why, as the end of a sentence that starts with "it".
     Text(Rc<str>),
-    /// In a sequence: any number of items, or none, and nobody knows which; why.
+    /// In a sequence: an unknown number of unknown items; why.
     Rest(Rc<str>),
-    /// Not known; why, as the end of a sentence that begins with "it".
+    /// Unknown; why, as the end of a sentence that starts with "it".
     Unknown(Rc<str>),
 }
 
-/// What kind of sequence.
+/// A kind of sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     List,
@@ -73,7 +73,7 @@ pub(crate) enum Kind {
     Set,
 }
 
-/// A call that was not carried out.
+/// A call that is not followed.
 #[derive(Debug)]
 pub(crate) struct Instance<'a> {
     pub(crate) callee: Spanned<'a>,
@@ -85,7 +85,7 @@ pub(crate) struct Instance<'a> {
 pub(crate) struct Arguments<'a> {
     pub(crate) positional: Vec<Spanned<'a>>,
     pub(crate) named: Vec<(Rc<str>, Spanned<'a>)>,
-    /// Why some of them are not known: `**options`.
+    /// Why some of them are unknown: `**options`.
     pub(crate) missing: Option<Spanned<'a>>,
 }
 
@@ -106,9 +106,9 @@ impl<'a> Arguments<'a> {
 pub(crate) struct Function<'a> {
     pub(crate) definition: &'a StmtFunctionDef,
     pub(crate) module: usize,
-    /// What its parameters are without an argument, from where the function was defined.
+    /// The defaults of its parameters.
     pub(crate) defaults: Scope<'a>,
-    /// Whether it stands inside of another function, whose names it may see.
+    /// Whether it is defined inside another function, whose names it may use.
     pub(crate) is_inner: bool,
 }
 
@@ -119,7 +119,7 @@ pub(crate) struct Class<'a> {
     pub(crate) bases: Vec<Spanned<'a>>,
     pub(crate) scope: Scope<'a>,
     pub(crate) origin: Origin,
-    /// Why it may be something else in the end: a decorator, a metaclass.
+    /// Whether something may change it: a decorator, a metaclass, a condition.
     pub(crate) is_changed: bool,
 }
 
@@ -147,7 +147,7 @@ impl<'a> Spanned<'a> {
         }
     }
 
-    /// Why it is not known, if it is not.
+    /// Why it is unknown. `None` if it is known.
     pub(crate) fn why(&self) -> Option<&str> {
         match &self.value {
             Value::Unknown(why) | Value::Text(why) | Value::Rest(why) => Some(why),
@@ -155,7 +155,7 @@ impl<'a> Spanned<'a> {
         }
     }
 
-    /// Why it cannot be used as something that is known.
+    /// Why it cannot be used as a known value.
     pub(crate) fn reason(&self) -> String {
         match &self.value {
             Value::Unknown(why) | Value::Text(why) | Value::Rest(why) => why.to_string(),
@@ -176,7 +176,7 @@ impl<'a> Spanned<'a> {
     }
 }
 
-/// Why an item stands for any number of items, if it does.
+/// Why an item stands for an unknown number of items. `None` if it is one item.
 pub(crate) fn rest<'v>(item: &'v Spanned<'_>) -> Option<&'v str> {
     match &item.value {
         Value::Rest(why) => Some(why),
@@ -184,12 +184,12 @@ pub(crate) fn rest<'v>(item: &'v Spanned<'_>) -> Option<&'v str> {
     }
 }
 
-/// Whether nobody knows how many items there are.
+/// Whether the number of items is unknown.
 pub(crate) fn has_rest(items: &[Spanned<'_>]) -> bool {
     items.iter().any(|item| rest(item).is_some())
 }
 
-/// What a dotted path stands for, in words.
+/// A dotted path in words.
 fn described(path: &str) -> String {
     match path.strip_prefix("django.conf.settings.") {
         Some(setting) => format!("the setting {setting}"),
@@ -198,7 +198,7 @@ fn described(path: &str) -> String {
     }
 }
 
-/// Whether a value comes from another module, which may be why something is not known.
+/// Whether a value comes from another module, which may be why a result is unknown.
 pub(crate) fn is_foreign(value: &Value<'_>) -> bool {
     matches!(value, Value::Name(_) | Value::Setting { .. } | Value::Instance(_))
 }

@@ -1,4 +1,4 @@
-//! Statements that may go one way or another: conditions, loops, what may fail.
+//! Branches: conditions, loops and `try`.
 
 use ruff_python_ast::{ElifElseClause, Stmt, StmtFor, StmtIf};
 
@@ -48,7 +48,7 @@ impl<'a> Interpreter<'a, '_> {
         }
     }
 
-    /// One of two, and nobody knows which: what both agree on is known.
+    /// Follows one of two branches, unknown which: what both agree on stays known.
     pub(super) fn either(
         &mut self,
         frame: &mut Frame<'a>,
@@ -95,7 +95,7 @@ impl<'a> Interpreter<'a, '_> {
         Flow::Next
     }
 
-    /// What is tried, and what is done where it fails: what both do is known.
+    /// Follows a `try` statement: what its body and its handlers agree on stays known.
     pub(super) fn attempt(
         &mut self,
         frame: &mut Frame<'a>,
@@ -132,7 +132,7 @@ impl<'a> Interpreter<'a, '_> {
                     std::mem::take(self.scope(frame))
                 }
             };
-            // A name that only the body binds is one that the module cannot use where the body fails.
+            // If only the body binds a name, the module cannot use it after the body fails.
             let differs = |name: &&&'a str| match (tried.get(**name), handled.get(**name)) {
                 (Some(tried), Some(handled)) => !is_alike(&tried.value, &handled.value),
                 (Some(_), None) => false,
@@ -179,7 +179,7 @@ impl<'a> Interpreter<'a, '_> {
         self.statements(frame, &repeated.orelse)
     }
 
-    /// What some of these would change is not known from here on, nor where the function ends if one of them returns.
+    /// Forgets what the bodies would change. If one of them returns, it is unknown where the function ends.
     pub(super) fn forget_all(&mut self, frame: &mut Frame<'a>, bodies: &[&'a [Stmt]], why: &str) -> Flow<'a> {
         for body in bodies {
             self.forget(frame, body, why);
@@ -193,7 +193,8 @@ impl<'a> Interpreter<'a, '_> {
     }
 }
 
-/// Whether two names from different modules are the same thing in another place: `JSONField`, and the older `JSONField`.
+/// Whether two values are the same, or two names for one thing in different modules, such as the older and the newer
+/// `JSONField`.
 fn is_alike(one: &Value<'_>, other: &Value<'_>) -> bool {
     match (one, other) {
         (Value::Name(one), Value::Name(other)) => one.rsplit('.').next() == other.rsplit('.').next(),

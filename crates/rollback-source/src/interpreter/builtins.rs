@@ -8,7 +8,7 @@ use crate::compare::{truth, without_doubles};
 use crate::global_settings::GLOBAL_SETTINGS;
 use crate::value::{Arguments, Kind, Origin, Spanned, Value};
 
-/// Builtins that may change any name: what a module with dynamic code says is not certain.
+/// Builtins that run dynamic code: they may change any name.
 const DYNAMIC_CODE: &[&str] = &["exec", "eval", "globals", "locals", "vars", "__import__", "delattr"];
 
 /// The builtins that are followed.
@@ -43,7 +43,7 @@ const BUILTINS: &[&str] = &[
 ];
 
 impl<'a> Interpreter<'a, '_> {
-    /// The name as this place sees it.
+    /// The value of a name in a frame.
     pub(super) fn name(&mut self, frame: &Frame<'a>, name: &'a str, origin: Origin) -> Spanned<'a> {
         let near = frame.scopes.iter().rev().find_map(|scope| scope.get(name));
         if let Some(value) = near.or_else(|| self.modules[frame.module].globals.get(name)) {
@@ -181,7 +181,7 @@ impl<'a> Interpreter<'a, '_> {
                 self.classes[*id].scope.insert(name, value.clone());
             }
             (Value::Class(id), None) => self.classes[*id].is_changed = true,
-            _ => self.give_away(frame, owner),
+            _ => self.forget_passed(frame, owner),
         }
         nothing
     }

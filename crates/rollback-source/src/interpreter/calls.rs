@@ -1,4 +1,4 @@
-//! Calls: those that can be followed are, the others are kept as they are written.
+//! Calls: follows what it can, and keeps the others as instances.
 
 use std::rc::Rc;
 
@@ -33,17 +33,17 @@ impl<'a> Interpreter<'a, '_> {
         }
         let may_change = may_change(&callee);
         let done = self.apply(callee, arguments.clone(), origin);
-        self.catch_up(frame, since);
+        self.apply_changes(frame, since);
         if may_change || done.why().is_some() {
             let given = arguments.named.iter().map(|(_, value)| value);
             for value in arguments.positional.iter().chain(given) {
-                self.give_away(frame, value);
+                self.forget_passed(frame, value);
             }
         }
         done
     }
 
-    /// A statement that is only an expression: what it does counts.
+    /// An expression as a statement: only its side effects count.
     pub(super) fn effect(&mut self, frame: &mut Frame<'a>, expression: &'a Expr) {
         if !expression.is_string_literal_expr() {
             let _ = self.expression(frame, expression);
@@ -79,7 +79,7 @@ impl<'a> Interpreter<'a, '_> {
         arguments
     }
 
-    /// `super().__init__(…)`, and `Base.__init__(self, …)`: what they are given is what the base gets.
+    /// `super().__init__(…)` and `Base.__init__(self, …)`: notes the arguments of the base.
     pub(super) fn super_init(
         &mut self,
         frame: &mut Frame<'a>,
@@ -143,7 +143,7 @@ impl<'a> Interpreter<'a, '_> {
     }
 }
 
-/// Whether what is called may change what it is given: code that is not followed, and no class.
+/// Whether a call may change its arguments: it is not followed, and not a class.
 fn may_change(callee: &Spanned<'_>) -> bool {
     match &callee.value {
         Value::Name(path) => {

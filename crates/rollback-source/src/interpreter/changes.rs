@@ -1,11 +1,11 @@
-//! Changes of lists, mappings and objects: all names for one of them change together.
+//! Changes of lists, mappings and objects: all names of an object change together.
 
 use super::state::{Frame, Interpreter, text};
 use crate::compare::{is_one, replaced};
 use crate::value::{Scope, Spanned, Value};
 
 impl<'a> Interpreter<'a, '_> {
-    /// A list, a mapping or an object is another one from here on, whatever it is called.
+    /// Replaces an object by its changed version, under all its names.
     pub(super) fn change(&mut self, frame: &mut Frame<'a>, old: &Value<'a>, new: Value<'a>) {
         change_in(frame, old, &new, &mut self.fuel);
         let modules = self.modules.iter_mut().map(|module| &mut module.globals);
@@ -22,8 +22,8 @@ impl<'a> Interpreter<'a, '_> {
         }
     }
 
-    /// What a call has changed is changed for whoever called.
-    pub(super) fn catch_up(&mut self, frame: &mut Frame<'a>, since: usize) {
+    /// Applies the changes that a call made to the names of its caller.
+    pub(super) fn apply_changes(&mut self, frame: &mut Frame<'a>, since: usize) {
         for (old, new) in self.changes.iter().skip(since) {
             change_in(frame, old, new, &mut self.fuel);
         }
@@ -32,8 +32,8 @@ impl<'a> Interpreter<'a, '_> {
         }
     }
 
-    /// What was handed over may be changed by code that is not followed.
-    pub(super) fn give_away(&mut self, frame: &mut Frame<'a>, value: &Spanned<'a>) {
+    /// Forgets an object that was passed to code that is not followed, which may change it.
+    pub(super) fn forget_passed(&mut self, frame: &mut Frame<'a>, value: &Spanned<'a>) {
         const WHY: &str = "is passed to code that may change it";
         if !self.burn() {
             return;
@@ -41,12 +41,12 @@ impl<'a> Interpreter<'a, '_> {
         match &value.value {
             Value::Sequence(_, items) => {
                 for item in items.iter() {
-                    self.give_away(frame, item);
+                    self.forget_passed(frame, item);
                 }
             }
             Value::Dict(items) => {
                 for (_, item) in items.iter() {
-                    self.give_away(frame, item);
+                    self.forget_passed(frame, item);
                 }
             }
             Value::Class(id) => self.classes[*id].is_changed = true,
@@ -71,7 +71,7 @@ fn change_scope<'a>(scope: &mut Scope<'a>, old: &Value<'a>, new: &Value<'a>, bud
     }
 }
 
-/// How many items it takes to copy a value.
+/// How many items a copy of a value has.
 fn size(value: &Value<'_>) -> u32 {
     let length = match value {
         Value::Sequence(_, items) => items.len(),

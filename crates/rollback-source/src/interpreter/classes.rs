@@ -5,7 +5,7 @@ use crate::django;
 use crate::value::{Spanned, Value};
 
 impl<'a> Interpreter<'a, '_> {
-    /// A name of a class, or of the classes that it is made from, in the order in which Python looks.
+    /// An attribute of a class or of its bases, in the order in which Python looks for it.
     pub(crate) fn attribute_of_class(&mut self, class: &Value<'a>, name: &str) -> Option<Spanned<'a>> {
         let Value::Class(id) = class else { return None };
         let origin = self.classes[*id].origin;
@@ -27,8 +27,8 @@ impl<'a> Interpreter<'a, '_> {
         None
     }
 
-    /// Python's method resolution order, by C3 (<https://docs.python.org/3/howto/mro.html>): the class itself first. None
-    /// where the bases do not allow one.
+    /// Python's method resolution order, by C3 (<https://docs.python.org/3/howto/mro.html>), starting with the class
+    /// itself. `None` if the bases do not allow one.
     pub(crate) fn resolution_order(&mut self, class: &Value<'a>) -> Option<Vec<Spanned<'a>>> {
         if self.depth > DEEPEST {
             return None;
@@ -79,7 +79,7 @@ impl<'a> Interpreter<'a, '_> {
     }
 }
 
-/// Whether a base from elsewhere has no names that matter here.
+/// Whether an imported base has no attributes that matter here.
 fn is_known_base(path: &str) -> bool {
     path.starts_with("django.") || path.starts_with("builtins.")
 }

@@ -36,7 +36,7 @@ impl<'a> Interpreter<'a, '_> {
     }
 }
 
-/// Whether one value is among others.
+/// `one in all`.
 fn contains(all: &Value<'_>, one: &Value<'_>) -> Option<bool> {
     match all {
         Value::Sequence(_, items) => {
@@ -58,7 +58,7 @@ fn contains(all: &Value<'_>, one: &Value<'_>) -> Option<bool> {
     }
 }
 
-/// Which of two comes first.
+/// `<`, `<=`, `>` and `>=`.
 fn ordered(left: &Value<'_>, operator: CmpOp, right: &Value<'_>) -> Option<bool> {
     match (left, right) {
         (Value::Int(left), Value::Int(right)) => Some(match operator {
@@ -95,7 +95,7 @@ fn numbers(value: &Value<'_>) -> Option<Vec<i64>> {
     }
 }
 
-/// The versions that count as given: the oldest Django and the oldest Python that django-rollback runs with.
+/// The oldest Django and the oldest Python that django-rollback supports.
 fn oldest(path: &str) -> Option<&'static [i64]> {
     match path {
         "django.VERSION" | "django.VERSION[:2]" => Some(&[4, 2]),
@@ -110,7 +110,7 @@ pub(super) fn is_version(path: &str) -> bool {
     oldest(path).is_some()
 }
 
-/// How a version compares with another, where that is the same for every version that counts.
+/// How a version compares with another. `None` if that depends on which supported version it is.
 fn newer(path: &str, operator: CmpOp, other: &[i64]) -> Option<bool> {
     let oldest = oldest(path)?;
     match operator {

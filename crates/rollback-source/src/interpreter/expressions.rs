@@ -1,4 +1,4 @@
-//! What expressions come to.
+//! Evaluates expressions.
 
 use std::rc::Rc;
 
@@ -13,7 +13,7 @@ use super::texts::{LONGEST_TEXT, formatted, made_text, padded, shown, width};
 use crate::compare::{either, equal, is_text, same, truth, without_doubles};
 use crate::value::{Kind, Origin, Scope, Spanned, Value, has_rest, is_foreign};
 
-/// The longest sequence that is made: far more than the operations of any migration.
+/// The longest sequence that is built: far more than the operations of any migration.
 const LONGEST: usize = 100_000;
 
 impl<'a> Interpreter<'a, '_> {
@@ -100,7 +100,7 @@ impl<'a> Interpreter<'a, '_> {
                     let inner = self.expression(frame, &starred.value);
                     match self.iterate(&inner) {
                         Some(inner) => items.extend(inner.iter().cloned()),
-                        // What stands around it is known all the same.
+                        // The other items stay known.
                         None => items.push(missing(&inner)),
                     }
                 }
@@ -189,8 +189,8 @@ impl<'a> Interpreter<'a, '_> {
                 None => Spanned::unknown(format!("depends on self.{name}"), origin),
             },
             Value::Sequence(..) | Value::Dict(_) => {
-                // A method that is taken along may change it later.
-                self.give_away(frame, &owner);
+                // A bound method may change it later.
+                self.forget_passed(frame, &owner);
                 Spanned::unknown(format!("depends on the attribute {name}"), origin)
             }
             _ => Spanned::unknown(
@@ -233,7 +233,7 @@ impl<'a> Interpreter<'a, '_> {
                 let unknown = if matches!(one, Value::Str(_)) { &right } else { &left };
                 Value::Text(unknown.reason().into())
             }
-            // Of a sum of lists the known part counts.
+            // The known part of a sum of lists stays known.
             (Value::Sequence(kind, known), Operator::Add, _) => {
                 Value::Sequence(*kind, Rc::new(known.iter().cloned().chain([missing(&right)]).collect()))
             }
@@ -250,7 +250,7 @@ impl<'a> Interpreter<'a, '_> {
         Spanned { value, origin }
     }
 
-    /// A list that another is appended to.
+    /// A list that is extended by another one.
     pub(super) fn extended(&mut self, list: Spanned<'a>, more: &Spanned<'a>) -> Spanned<'a> {
         let Some(items) = list.items() else { return list };
         let added = self.iterate(more);
@@ -278,7 +278,7 @@ impl<'a> Interpreter<'a, '_> {
             };
             match truth(&last.value) {
                 truth if truth == decides && unknown.is_none() => return last,
-                // `unknown and False` is false whatever the unknown one is, when it only stands in a condition.
+                // In a condition, `unknown and False` is false.
                 truth if truth == decides => {
                     return Spanned { value: Value::Bool(truth == Some(true)), origin };
                 }
@@ -363,7 +363,7 @@ impl<'a> Interpreter<'a, '_> {
         Ok(())
     }
 
-    /// The items of something that a loop goes over.
+    /// The items that a loop over a value visits. `None` if they are unknown.
     pub(super) fn iterate(&mut self, value: &Spanned<'a>) -> Option<Rc<Vec<Spanned<'a>>>> {
         let value = self.concrete(value.clone());
         match &value.value {
@@ -423,7 +423,7 @@ impl<'a> Interpreter<'a, '_> {
     }
 }
 
-/// Items that a sequence takes from elsewhere.
+/// Stands for unknown items of a sequence.
 fn missing<'a>(from: &Spanned<'a>) -> Spanned<'a> {
     Spanned { value: Value::Rest(from.reason().into()), origin: from.origin }
 }
@@ -432,7 +432,7 @@ fn unknown<'a>(why: impl Into<Rc<str>>) -> Value<'a> {
     Value::Unknown(why.into())
 }
 
-/// Python's index, from the end where it is negative.
+/// The place of a Python index, which counts from the end if it is negative.
 fn place(index: i64, length: usize) -> usize {
     let from_end = || length.saturating_sub(usize::try_from(index.unsigned_abs()).unwrap_or(usize::MAX));
     usize::try_from(index).unwrap_or_else(|_| from_end())

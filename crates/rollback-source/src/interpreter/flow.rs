@@ -4,14 +4,14 @@ use crate::value::Spanned;
 
 /// How a statement ends.
 pub(super) enum Flow<'a> {
-    /// The next one follows.
+    /// The next statement follows.
     Next,
     /// The function ends with this value.
     Return(Spanned<'a>),
-    /// The loop ends, or its next turn begins.
+    /// The loop ends, or its next iteration starts.
     Loop { ends: bool },
     /// An exception.
     Raise,
-    /// One of them, depending on what is not known.
+    /// One of these, unknown which.
     Unsure(Spanned<'a>),
 }

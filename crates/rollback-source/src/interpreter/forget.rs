@@ -1,4 +1,4 @@
-//! What code that is not followed may change is unknown from there on.
+//! Forgets what code may change that is not followed.
 
 use ruff_python_ast::{Expr, Stmt};
 
@@ -7,25 +7,25 @@ use super::state::{Frame, Interpreter, text};
 use crate::value::{Spanned, Value};
 
 impl<'a> Interpreter<'a, '_> {
-    /// What statements would change is not known from here on.
+    /// Forgets what statements would change.
     pub(super) fn forget(&mut self, frame: &mut Frame<'a>, statements: &'a [Stmt], why: &str) {
         for owner in Search::of(statements).calls {
-            self.taint(frame, owner, why);
+            self.forget_target(frame, owner, why);
         }
         for statement in statements {
             match statement {
                 Stmt::Delete(deleted) => {
                     for target in &deleted.targets {
-                        self.taint(frame, target, why);
+                        self.forget_target(frame, target, why);
                     }
                 }
                 Stmt::Assign(assign) => {
                     for target in &assign.targets {
-                        self.taint(frame, target, why);
+                        self.forget_target(frame, target, why);
                     }
                 }
-                Stmt::AugAssign(assign) => self.taint(frame, &assign.target, why),
-                Stmt::AnnAssign(assign) => self.taint(frame, &assign.target, why),
+                Stmt::AugAssign(assign) => self.forget_target(frame, &assign.target, why),
+                Stmt::AnnAssign(assign) => self.forget_target(frame, &assign.target, why),
                 Stmt::If(choice) => {
                     self.forget(frame, &choice.body, why);
                     for clause in &choice.elif_else_clauses {
@@ -47,8 +47,8 @@ impl<'a> Interpreter<'a, '_> {
         }
     }
 
-    /// The variable behind an expression is not known from here on.
-    pub(super) fn taint(&mut self, frame: &mut Frame<'a>, target: &'a Expr, why: &str) {
+    /// Forgets the variable behind an expression.
+    pub(super) fn forget_target(&mut self, frame: &mut Frame<'a>, target: &'a Expr, why: &str) {
         let origin = self.origin(frame, target);
         match target {
             Expr::Name(name) => {
@@ -75,10 +75,12 @@ impl<'a> Interpreter<'a, '_> {
             Expr::Subscript(place) => {
                 let owner = self.expression(frame, &place.value);
                 self.change(frame, &owner.value, Value::Unknown(text(why)));
-                self.taint(frame, &place.value, why);
+                self.forget_target(frame, &place.value, why);
             }
-            Expr::Tuple(targets) => targets.elts.iter().for_each(|target| self.taint(frame, target, why)),
-            Expr::Starred(starred) => self.taint(frame, &starred.value, why),
+            Expr::Tuple(targets) => {
+                targets.elts.iter().for_each(|target| self.forget_target(frame, target, why))
+            }
+            Expr::Starred(starred) => self.forget_target(frame, &starred.value, why),
             _ => {}
         }
     }

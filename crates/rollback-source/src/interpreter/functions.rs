@@ -1,4 +1,4 @@
-//! Runs functions, lambdas and `__init__` of the modules that are read.
+//! Follows functions, lambdas and `__init__` of the modules that are read.
 
 use std::rc::Rc;
 
@@ -10,7 +10,7 @@ use super::state::{DEEPEST, Frame, Interpreter};
 use crate::value::{Arguments, Function, Kind, Origin, Scope, Spanned, Value};
 
 impl<'a> Interpreter<'a, '_> {
-    /// Runs a function.
+    /// The result of a function.
     pub(super) fn run(
         &mut self,
         function: &'a Function<'a>,
@@ -29,7 +29,8 @@ impl<'a> Interpreter<'a, '_> {
         }
     }
 
-    /// Runs `__init__` of a class: the arguments that its base gets, if it calls that, and what it set on `self`.
+    /// Follows the `__init__` of a class: the arguments that it passes to its base, if it calls that, and what it sets on
+    /// `self`.
     pub(crate) fn initialise(
         &mut self,
         function: &'a Function<'a>,
@@ -59,7 +60,7 @@ impl<'a> Interpreter<'a, '_> {
         }
     }
 
-    /// What a property or a function without arguments but `self` returns.
+    /// The result of a property, or of a method without arguments.
     pub(crate) fn property(&mut self, function: &'a Function<'a>, origin: Origin) -> Spanned<'a> {
         let itself = Spanned { value: Value::Itself, origin };
         let arguments = Arguments { positional: vec![itself], ..Arguments::default() };
@@ -95,7 +96,7 @@ impl<'a> Interpreter<'a, '_> {
         }
     }
 
-    /// The defaults of parameters, as they are now.
+    /// The current values of the defaults of parameters.
     pub(super) fn defaults(&mut self, frame: &mut Frame<'a>, parameters: &'a Parameters) -> Scope<'a> {
         let places = parameters.posonlyargs.iter().chain(&parameters.args).chain(&parameters.kwonlyargs);
         let given =
@@ -103,7 +104,7 @@ impl<'a> Interpreter<'a, '_> {
         given.map(|(name, default)| (name, self.expression(frame, default))).collect()
     }
 
-    /// The parameters of a function with their values.
+    /// The values of the parameters in a call.
     pub(super) fn bound(
         &mut self,
         parameters: Option<&'a Parameters>,

@@ -1,9 +1,9 @@
-//! Two ways that code may take: what both agree on stays known.
+//! Merges the names of two branches.
 
 use crate::compare::{either, same};
 use crate::value::{Scope, Spanned};
 
-/// What both agree on stays; the rest is not known.
+/// Keeps what both branches agree on; the rest is unknown.
 pub(super) fn merge<'a>(scope: &mut Scope<'a>, other: Scope<'a>, why: &Spanned<'a>) {
     for name in scope.keys().copied().collect::<Vec<_>>() {
         if !other.contains_key(name) {

@@ -6,11 +6,11 @@ use super::state::{Frame, Interpreter};
 use super::texts::{LONGEST_TEXT, format, made_text, padded, shown};
 use crate::value::{Arguments, Kind, Origin, Spanned, Value, has_rest, rest};
 
-/// Methods of texts that make texts.
+/// Methods of texts that return a text.
 const MAKE_TEXTS: &[&str] = &["format", "lower", "upper", "strip", "replace", "join", "zfill"];
 
 impl<'a> Interpreter<'a, '_> {
-    /// Methods that change a list or a mapping: what they return.
+    /// A method that changes a list or a mapping: returns its result.
     pub(super) fn changing(
         &mut self,
         frame: &mut Frame<'a>,
@@ -55,7 +55,7 @@ impl<'a> Interpreter<'a, '_> {
         Some(returned)
     }
 
-    /// The items of a list after `append` and the like, and what the method returns.
+    /// The items of a list after `append` and the like, and the result of the method.
     pub(super) fn changed(
         &mut self,
         list: &Spanned<'a>,

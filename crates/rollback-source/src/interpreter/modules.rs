@@ -27,7 +27,7 @@ impl<'a> Interpreter<'a, '_> {
         Ok(tree)
     }
 
-    /// What a value comes to when the modules that it is imported from can be read.
+    /// The value behind an imported name, if its module can be read.
     pub(crate) fn concrete(&mut self, value: Spanned<'a>) -> Spanned<'a> {
         let Value::Name(path) = &value.value else { return value };
         match self.follow(&path.clone()) {
@@ -36,7 +36,7 @@ impl<'a> Interpreter<'a, '_> {
         }
     }
 
-    /// The value behind a dotted path, where its module can be read.
+    /// The value behind a dotted path, if its module can be read.
     pub(super) fn follow(&mut self, path: &str) -> Option<Spanned<'a>> {
         if self.depth > DEEPEST || path.starts_with("django.") || path.starts_with("builtins.") {
             return None;
@@ -61,7 +61,7 @@ impl<'a> Interpreter<'a, '_> {
         None
     }
 
-    /// Another module, read when it is asked for the first time.
+    /// The number of another module, which is read on first use.
     pub(super) fn module(&mut self, path: &str) -> Option<usize> {
         if let Some(known) = self.loaded.get(path) {
             return *known;
@@ -80,7 +80,7 @@ impl<'a> Interpreter<'a, '_> {
         Some(number)
     }
 
-    /// The module that a relative import means.
+    /// The absolute path of an imported module.
     pub(super) fn absolute(&self, module: usize, level: u32, name: &str) -> String {
         if level == 0 {
             return name.to_owned();
@@ -96,7 +96,7 @@ impl<'a> Interpreter<'a, '_> {
         }
     }
 
-    /// What `from module import *` brings, where the module can be read.
+    /// Follows `from module import *`, if the module can be read.
     pub(super) fn import_all(&mut self, frame: &mut Frame<'a>, module: &str) {
         let Some(number) = self.module(module) else {
             self.modules[frame.module].stars.push(module.to_owned());

@@ -3,10 +3,10 @@
 use ruff_python_ast::visitor::{Visitor, walk_expr, walk_stmt};
 use ruff_python_ast::{Expr, Stmt};
 
-/// What a piece of code calls, and how it ends; functions and classes inside of it left out.
+/// What a piece of code calls, and how it ends, without the functions and classes in it.
 #[derive(Default)]
 pub(super) struct Search<'a> {
-    /// Whose methods are called, and what is handed over.
+    /// The owners of called methods, and the arguments of calls.
     pub(super) calls: Vec<&'a Expr>,
     pub(super) returns: bool,
     /// Whether it is the body of a generator.

@@ -1,4 +1,4 @@
-//! What the interpreter knows while it reads: modules, classes, the frame that runs, and how much it may still do.
+//! The state of the interpreter: modules, classes, the current frame, and how many steps are left.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -12,13 +12,13 @@ use super::merge::merge;
 use crate::modules::Modules;
 use crate::value::{Arguments, Class, Function, Origin, Scope, Spanned, Value};
 
-/// How many expressions and statements are looked at before a module is given up: far more than any real one has.
+/// How many expressions and statements are evaluated before it gives up: far more than any real module has.
 const FUEL: u32 = 1_000_000;
 
 /// How deep calls may be nested.
 pub(super) const DEEPEST: u32 = 40;
 
-/// Where what is read lives.
+/// The memory for syntax trees, functions and names.
 #[derive(Default)]
 pub(crate) struct Memory<'a> {
     pub(super) modules: Arena<Parsed<ModModule>>,
@@ -26,20 +26,20 @@ pub(crate) struct Memory<'a> {
     pub(super) names: Arena<String>,
 }
 
-/// Reads one module, and others as far as it needs them.
+/// Reads a module, and others if they are needed.
 pub(crate) struct Interpreter<'a, 'm> {
     pub(super) memory: &'a Memory<'a>,
     pub(super) others: &'m dyn Modules,
     pub(super) modules: Vec<Module<'a>>,
     pub(super) loaded: HashMap<String, Option<usize>>,
     pub(crate) classes: Vec<Class<'a>>,
-    /// What was changed in a call, the old and the new one: the names of whoever called it change, too.
+    /// Objects that a call has changed, old and new: they change for its caller too.
     pub(super) changes: Vec<(Value<'a>, Value<'a>)>,
     /// Dynamic code of the module, which may change anything: what it calls, and where.
     pub(crate) dynamic_code: Option<(String, Origin)>,
     pub(super) fuel: u32,
     pub(super) depth: u32,
-    /// How many calls are under way in the module that is being read.
+    /// The number of active calls in the current module.
     pub(super) calls: u32,
 }
 
@@ -51,30 +51,30 @@ pub(super) struct Module<'a> {
     pub(super) stars: Vec<String>,
 }
 
-/// Where code runs: in a module, and inside of it in classes, calls and comprehensions.
+/// Where code runs: in a module, and there in classes, calls and comprehensions.
 pub(crate) struct Frame<'a> {
     pub(super) module: usize,
     pub(super) scopes: Vec<Scope<'a>>,
     pub(super) made: Made<'a>,
-    /// Names that a function takes from its module, by `global`.
+    /// Names that a function declares with `global`.
     pub(super) globals: Vec<&'a str>,
     /// Whether it is a call.
     pub(super) is_call: bool,
-    /// Whether the scopes are those of class bodies, which comprehensions do not see.
+    /// Whether the scopes are those of class bodies, which comprehensions cannot use.
     pub(super) is_class: bool,
 }
 
-/// What an `__init__` makes of an object.
+/// What an `__init__` does to an object.
 #[derive(Clone, Default)]
 pub(super) struct Made<'a> {
-    /// The arguments of `super().__init__(…)`, once it was called.
+    /// The arguments of `super().__init__(…)`, if it was called.
     pub(super) super_call: Option<Arguments<'a>>,
-    /// What was set on `self`.
+    /// The attributes that it set on `self`.
     pub(super) attributes: Scope<'a>,
 }
 
 impl<'a> Made<'a> {
-    /// What both of two ways agree on stays.
+    /// Keeps what two branches agree on.
     pub(super) fn merge(&mut self, other: Self, why: &Spanned<'a>) {
         merge(&mut self.attributes, other.attributes, why);
         let same = match (&self.super_call, &other.super_call) {
@@ -121,12 +121,12 @@ impl<'a, 'm> Interpreter<'a, 'm> {
         self.modules.first().and_then(|module| module.globals.get(name)).cloned()
     }
 
-    /// The values of the first module, those of the modules that it takes everything from as well.
+    /// The values of the first module, with those from `import *`.
     pub(crate) fn globals(&mut self) -> Vec<Spanned<'a>> {
         self.modules.first().map(|module| module.globals.values().cloned().collect()).unwrap_or_default()
     }
 
-    /// Whether the first module takes names from modules that cannot be read.
+    /// Whether the first module has an `import *` from a module that cannot be read.
     pub(crate) fn has_unread_stars(&self) -> bool {
         self.modules.first().is_some_and(|module| !module.stars.is_empty())
     }
@@ -154,7 +154,7 @@ impl<'a, 'm> Interpreter<'a, 'm> {
         }
     }
 
-    /// A name that lives as long as what is read.
+    /// A name that lives as long as the syntax trees.
     pub(super) fn keep(&self, name: &str) -> &'a str {
         self.memory.names.alloc(name.to_owned())
     }
@@ -164,19 +164,19 @@ impl<'a, 'm> Interpreter<'a, 'm> {
         Origin { module: frame.module, start: range.start().to_usize(), end: range.end().to_usize() }
     }
 
-    /// Whether it took too long: then what was found is not all.
+    /// Whether it gave up: then what was found is incomplete.
     pub(crate) fn is_given_up(&self) -> bool {
         self.fuel == 0
     }
 
-    /// Uses up a little; false when all is used up.
+    /// Uses up one step. False if none is left.
     pub(super) fn burn(&mut self) -> bool {
         self.fuel = self.fuel.saturating_sub(1);
         self.fuel > 0
     }
 }
 
-/// A text that is shared.
+/// A shared text.
 pub(super) fn text(text: impl Into<Rc<str>>) -> Rc<str> {
     text.into()
 }

@@ -110,7 +110,7 @@ impl<'a> Interpreter<'a, '_> {
                 for target in &deleted.targets {
                     match target {
                         Expr::Name(name) => drop(self.scope(frame).remove(name.id.as_str())),
-                        other => self.taint(frame, other, "is changed by `del`"),
+                        other => self.forget_target(frame, other, "is changed by `del`"),
                     }
                 }
             }
@@ -168,7 +168,7 @@ impl<'a> Interpreter<'a, '_> {
         self.bind(frame, name, Spanned { value: Value::Class(self.classes.len() - 1), origin });
     }
 
-    /// Applies the decorators of a function for what they do; what they make of it is theirs.
+    /// Applies the decorators of a function, for their side effects and their result.
     pub(super) fn decorated(
         &mut self,
         frame: &mut Frame<'a>,
@@ -179,7 +179,7 @@ impl<'a> Interpreter<'a, '_> {
         for decorator in definition.decorator_list.iter().rev() {
             let callee = self.expression(frame, &decorator.expression);
             let callee = self.concrete(callee);
-            // One from elsewhere wraps the function: it stays one.
+            // An imported decorator wraps the function: the result is still a function.
             if !matches!(callee.value, Value::Function(_) | Value::Lambda(..)) {
                 continue;
             }
@@ -187,12 +187,12 @@ impl<'a> Interpreter<'a, '_> {
             let arguments = Arguments { positional: vec![made], ..Arguments::default() };
             let since = self.changes.len();
             made = self.apply(callee, arguments, origin);
-            self.catch_up(frame, since);
+            self.apply_changes(frame, since);
         }
         made
     }
 
-    /// Gives a name, several names or an attribute a value.
+    /// Assigns a value to a name, to several names or to an attribute.
     pub(super) fn assign(&mut self, frame: &mut Frame<'a>, target: &'a Expr, value: Spanned<'a>) {
         match target {
             Expr::Name(name) => self.bind(frame, name.id.as_str(), value),
@@ -218,10 +218,10 @@ impl<'a> Interpreter<'a, '_> {
             }
             Expr::Subscript(place) => {
                 let _ = self.expression(frame, &place.value);
-                self.taint(frame, &place.value, "is changed by an assignment to an item");
+                self.forget_target(frame, &place.value, "is changed by an assignment to an item");
             }
             Expr::Starred(starred) => {
-                self.taint(frame, &starred.value, "is unpacked with `*`");
+                self.forget_target(frame, &starred.value, "is unpacked with `*`");
             }
             _ => {}
         }

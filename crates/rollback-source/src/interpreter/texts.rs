@@ -6,10 +6,10 @@ use ruff_python_ast::{InterpolatedStringElement, InterpolatedStringFormatSpec};
 
 use crate::value::{Kind, Spanned, Value};
 
-/// The longest text that is put together.
+/// The longest text that is built.
 pub(super) const LONGEST_TEXT: usize = 1 << 20;
 
-/// A text that was put together.
+/// A text that was built.
 pub(super) fn made_text<'a>(made: String) -> Value<'a> {
     if made.len() > LONGEST_TEXT {
         Value::Unknown("is too long a text".into())
@@ -18,7 +18,7 @@ pub(super) fn made_text<'a>(made: String) -> Value<'a> {
     }
 }
 
-/// A value as `str()` shows it, where that is plain.
+/// A value as `str()` shows it. `None` if that is not simple.
 pub(super) fn shown(value: &Value<'_>) -> Option<String> {
     match value {
         Value::Str(text) => Some(text.to_string()),
@@ -27,7 +27,7 @@ pub(super) fn shown(value: &Value<'_>) -> Option<String> {
     }
 }
 
-/// A number in a width like `04`; nothing else is followed.
+/// A number with a width like `04`. `None` for other formats.
 pub(super) fn padded(shown: &str, width: &str) -> Option<String> {
     if width.is_empty() {
         return Some(shown.to_owned());
@@ -37,7 +37,7 @@ pub(super) fn padded(shown: &str, width: &str) -> Option<String> {
     is_plain.then(|| format!("{shown:0>length$}"))
 }
 
-/// The format of an f-string's part, where it is plain.
+/// The format of a part of an f-string. `None` if it is computed.
 pub(super) fn width(format: Option<&InterpolatedStringFormatSpec>) -> Option<String> {
     let Some(format) = format else { return Some(String::new()) };
     let mut width = String::new();
@@ -48,7 +48,7 @@ pub(super) fn width(format: Option<&InterpolatedStringFormatSpec>) -> Option<Str
     Some(width)
 }
 
-/// `pattern % arguments`, where the pattern has only `%s`, `%d` and the like of `%04d`.
+/// `pattern % arguments`, for patterns with `%s`, `%d` and `%04d`.
 pub(super) fn formatted<'a>(pattern: &str, arguments: &Value<'_>) -> Value<'a> {
     let given: Vec<&Value<'_>> = match arguments {
         Value::Sequence(Kind::Tuple, items) => items.iter().map(|item| &item.value).collect(),
@@ -79,7 +79,7 @@ fn number(value: &Value<'_>) -> Option<String> {
     matches!(value, Value::Int(_)).then(|| shown(value)).flatten()
 }
 
-/// `text.format(…)`, where the pattern has only `{}`, `{0}` and `{name}`.
+/// `text.format(…)`, for patterns with `{}`, `{0}` and `{name}`.
 pub(super) fn format<'a>(
     pattern: &str,
     positional: &[Spanned<'a>],
