@@ -1,7 +1,8 @@
 //! What a check compares.
 
-use crate::vendor::Vendor;
 use rollback_revision::Migrations;
+
+use crate::vendor::Vendor;
 
 /// The two commits to compare.
 pub struct Range<'r> {

@@ -146,7 +146,8 @@ impl<'a> Reader<'_, 'a, '_> {
         list.map(|list| self.operations(list)).unwrap_or_default()
     }
 
-    /// The `state_operations` of a `RunSQL`. The loader ignores them, so an unknown there affects neither graph nor list.
+    /// The `state_operations` of a `RunSQL`. The loader ignores them, so an unknown there affects neither graph nor
+    /// list.
     pub(crate) fn state_of_sql(&mut self, arguments: &Arguments<'a>) -> Vec<Operation> {
         let before = self.unknown.len();
         let state = self.nested(arguments.get(2, "state_operations"));

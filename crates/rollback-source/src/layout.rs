@@ -138,8 +138,8 @@ impl<'t> Tree<'t> {
         Label { app: last.to_owned(), is_certain, is_configured: false }
     }
 
-    /// The label in the dependencies between migrations of a folder: it must be theirs. If there are several, the likely
-    /// one has to be among them.
+    /// The label in the dependencies between migrations of a folder: it must be theirs. If there are several, the
+    /// likely one has to be among them.
     fn label_by_dependencies(&self, package: &Package) -> Option<String> {
         let labels: BTreeSet<String> =
             self.inner_dependencies(package)?.into_iter().map(|id| id.app).collect();
@@ -148,8 +148,8 @@ impl<'t> Tree<'t> {
     }
 
     /// The label of an app whose configuration is not in `apps.py`: a project installs such an app by the path of the
-    /// class. Its migrations depend on each other by that label, never by the folder's name. `0001_initial` is no proof,
-    /// because every app has it.
+    /// class. Its migrations depend on each other by that label, never by the folder's name. `0001_initial` is no
+    /// proof, because every app has it.
     fn label_of_hidden_config(&self, package: &Package) -> Option<String> {
         const USUAL: &str = "0001_initial";
         let second = (self.read)(*package.migrations.values().nth(1)?)?;

@@ -5,7 +5,8 @@ pub trait Modules {
     /// The module with this dotted path, if the repository has it.
     fn find(&self, path: &str) -> Option<Module>;
 
-    /// Whether the project certainly does not set this setting, so that `getattr(settings, name, default)` is the default.
+    /// Whether the project certainly does not set this setting, so that `getattr(settings, name, default)` is the
+    /// default.
     fn lacks_setting(&self, _name: &str) -> bool {
         false
     }

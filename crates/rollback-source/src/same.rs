@@ -11,8 +11,8 @@ use ruff_python_ast::{Alias, Arguments, Expr, ModModule, Stmt};
 
 use crate::syntax::parse;
 
-/// Whether two texts are the same program. It ignores comments, layout, quotes, the order of imports, unused imports, and
-/// what classes assign to the names in `besides`. False if one text is not valid Python.
+/// Whether two texts are the same program. It ignores comments, layout, quotes, the order of imports, unused imports,
+/// and what classes assign to the names in `besides`. False if one text is not valid Python.
 pub fn is_same_program(one: &str, other: &str, besides: &[&str]) -> bool {
     let (Ok(one), Ok(other)) = (parse(one), parse(other)) else { return one == other };
     let (mut one, mut other) = (one.into_syntax(), other.into_syntax());
@@ -34,8 +34,8 @@ fn is_same(mut one: ModModule, mut other: ModModule) -> bool {
     take_imports(&mut one) == take_imports(&mut other) && pairs(&one, &other)
 }
 
-/// Whether both versions make the same database. Besides comments, layout and imports, it ignores arguments of fields that
-/// only Python uses, and reverses that the newer version adds.
+/// Whether both versions make the same database. Besides comments, layout and imports, it ignores arguments of fields
+/// that only Python uses, and reverses that the newer version adds.
 pub fn is_same_to_databases(older: &str, newer: &str) -> bool {
     let (Ok(older), Ok(newer)) = (parse(older), parse(newer)) else { return false };
     let (mut older, mut newer) = (older.into_syntax(), newer.into_syntax());
@@ -59,7 +59,8 @@ struct OnlyInPython {
 }
 
 impl OnlyInPython {
-    /// Arguments of fields without effect on the database. `on_delete` is not one: Django 6.1 can leave it to the database.
+    /// Arguments of fields without effect on the database. `on_delete` is not one: Django 6.1 can leave it to the
+    /// database.
     const OF_FIELDS: &[&str] = &[
         "blank",
         "choices",

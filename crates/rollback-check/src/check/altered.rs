@@ -36,8 +36,8 @@ impl Checker<'_> {
         );
     }
 
-    /// A foreign key that refers to another table than before: keys that one release writes may not exist in the table of
-    /// the other.
+    /// A foreign key that refers to another table than before: keys that one release writes may not exist in the table
+    /// of the other.
     fn relation_changed(&mut self, step: &Step<'_>, field: &str, old: &Known<'_>, new: &Known<'_>) {
         let table = |known: &Known<'_>| {
             let (key, model) = step.models.target_of(known)?;
@@ -123,7 +123,8 @@ impl Checker<'_> {
     /// What the new type accepts less of than the old one, and the other way round.
     fn type_changed(&mut self, step: &Step<'_>, model: &str, name: &str, (old, new): (&Field, &Field)) {
         let field = format!("{model}.{name}");
-        // SQLite enforces neither lengths nor types, but it does check that a number is positive and that JSON is valid.
+        // SQLite enforces neither lengths nor types, but it does check that a number is positive and that JSON is
+        // valid.
         let is_enforced = |change: &Change| {
             let is_checked = change.how == columns::NO_NEGATIVE || change.how.starts_with("jsonb");
             self.range.database != Some(Vendor::Sqlite) || is_checked

@@ -69,8 +69,8 @@ impl Checker<'_> {
         }
     }
 
-    /// Whether an edit only completes a squash, as Django's documentation asks: `replaces` is removed, and dependencies on
-    /// replaced migrations name the squash instead.
+    /// Whether an edit only completes a squash, as Django's documentation asks: `replaces` is removed, and dependencies
+    /// on replaced migrations name the squash instead.
     fn only_ends_a_squash(&self, older: &MigrationSource, newer: &MigrationSource) -> bool {
         let mut squashes: BTreeMap<MigrationId, MigrationId> = BTreeMap::new();
         for (squash, source) in self.range.base.sources() {

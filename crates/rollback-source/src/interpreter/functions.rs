@@ -29,8 +29,8 @@ impl<'a> Interpreter<'a, '_> {
         }
     }
 
-    /// Follows the `__init__` of a class: the arguments that it passes to its base, if it calls that, and what it sets on
-    /// `self`.
+    /// Follows the `__init__` of a class: the arguments that it passes to its base, if it calls that, and what it sets
+    /// on `self`.
     pub(crate) fn initialise(
         &mut self,
         function: &'a Function<'a>,
