@@ -294,6 +294,6 @@ def test_any_text_for_a_capsule(on_sqlite: Project, body: str) -> None:
     on_sqlite.database.execute(CAPSULE.format(f"body = '{body}'"))
     for way, refused in (("sql", True), ("disk", False)):
         result = run(on_sqlite, "native", "plan", "-t", "v1", "--way", way)
-        said = "what the database keeps of shop.0002_price is not to be trusted" in result.stdout
+        said = "the capsule of shop.0002_price cannot be trusted" in result.stdout
         assert (result.returncode, said) == (int(refused), refused), result.stdout[:500]
         assert len(result.stdout) < 2000

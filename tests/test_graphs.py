@@ -90,7 +90,7 @@ def test_an_app_that_was_removed_with_its_files(trip: Trip) -> None:
     trip.deploy("v3", {"old": None, "shop.0002_a": field("a", "0001_initial")})
 
     [message] = trip.refused("v1", "missing-file")
-    assert message == "old.0002_b must be undone, and its file is not here"
+    assert message == "old.0002_b must be undone, but its file is missing"
     trip.back("v2", ["shop.0002_a"])
     trip.project.checkout("v2")
     trip.back("v1", ["old.0002_b"])
@@ -316,7 +316,7 @@ def test_a_dependency_that_was_added_to_an_applied_migration(trip: Trip) -> None
     trip.write({"blog.0001_initial": migration(create("Post"), after=["shop.0002_a"])})
 
     [message] = trip.refused("v1", "inconsistent")
-    assert message == "shop.0002_a must be undone, and blog.0001_initial, which stays, depends on it"
+    assert message == "shop.0002_a must be undone, but blog.0001_initial stays and depends on it"
     trip.project.git("checkout", "--force", "v2")
     trip.back("v1", ["shop.0002_a"])
 

@@ -244,7 +244,7 @@ def test_the_previous_release_is_the_newest_tag(site: Site, project: Project) ->
     imported(project)
     same(plan(project)["to"]["tags"], ["v3"])
     result = project.manage("rollback_migrations")
-    sentence = "was imported from git, which does not know its schema, so the result is not compared with it"
+    sentence = "was imported from git without a schema, so the result cannot be verified"
     assert f"Warning: {site.label('v3')} {sentence}.\n" in result.stderr
     assert_at(site, project, "v3")
     status = project.native("status", check=False)
@@ -625,7 +625,7 @@ def test_tags_without_migrations_and_those_that_nobody_understands(site: Site, c
     kinds_of = {"empty": "no-migrations", "before": "doubtful", "riddle": "doubtful", "now": "saved"}
     same((tags_of(document["imported"]), reasons(document)), (["after"], kinds_of))
     messages = {" ".join(each["tags"]): each["message"] for each in document["skipped"]}
-    same(messages["riddle"], "the text of shop.0001 does not tell what it replaces")
+    same(messages["riddle"], "the file of shop.0001 does not say what it replaces")
 
     clone.git("tag", "--delete", "riddle")
     clone.database.execute("DELETE FROM django_rollback_appsstate")
@@ -633,7 +633,7 @@ def test_tags_without_migrations_and_those_that_nobody_understands(site: Site, c
     document = imported(clone, "native", "--since", "empty")
     same(reasons(document), {"empty": "no-migrations", "before": "made-anew", "now": "saved"})
     messages = {" ".join(each["tags"]): each["message"] for each in document["skipped"]}
-    same(messages["before"], "none of its migrations of shop is applied, and others of that app are")
+    same(messages["before"], "none of its migrations of shop is applied, but others of shop are")
 
 
 RIDDLE = """

@@ -213,18 +213,18 @@ REFUSED = {
     "a field by its source": (
         "v3",
         "capsule",
-        ("not-that-way", "schema.0003 cannot be undone by the way `capsule`: it needs schema.fields", "{v3}"),
+        ("not-that-way", "schema.0003 cannot be undone with `--way capsule`: it needs schema.fields", "{v3}"),
     ),
     "code that needs a module": (
         "v4",
         "",
         (
             "missing-file",
-            "schema.0004 must be undone, its file is not here, and of its archived source: it needs schema.rates",
+            "schema.0004 must be undone, but its file is missing and its archived source cannot be used: it needs schema.rates",
             "{v4}: it needs schema.rates",
         ),
     ),
-    "only files": ("v3", "disk", ("missing-file", "schema.0003 must be undone, and its file is not here", "{v3}")),
+    "only files": ("v3", "disk", ("missing-file", "schema.0003 must be undone, but its file is missing", "{v3}")),
 }
 
 
@@ -242,7 +242,7 @@ def test_what_is_not_here(site: Site, story: str) -> None:
     same((result.returncode, found), (1, [(kind, message)]))
     hint = next(each["hint"] for each in blockers if each["message"] == message)
     named = place.format(**{each: site.label(each) for each in site.commits})
-    assert hint.endswith(f"run this from the image or checkout of {named}"), hint
+    assert hint.endswith(f"run the command from the image or checkout of {named}"), hint
     same(everything_in(trip.database), before)
     trip.project.checkout(tag)
     assert back(trip, way, tag="v2").returncode == 0

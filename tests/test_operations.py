@@ -782,7 +782,7 @@ FLAWS: dict[str, tuple[Story, str]] = {
             ['migrations.RenameIndex("Item", "APP_named", old_fields=("a", "b"))'],
             PAIRS,
         ),
-        "index index_named_named of index_named_item is there as well: `",
+        "index index_named_named of index_named_item is unexpected: `",
     ),
     # SQLite's tables are remade with what the models say: a join table that becomes a model has to say what is unique.
     "through_without_unique": (

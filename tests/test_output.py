@@ -110,7 +110,7 @@ Schema: the same as when it was saved.
 
 
 # The binary cannot read migration files, and says so of a plan that has steps.
-LOSSES_UNKNOWN = "what would be lost is not counted here: `manage.py rollback plan` does that"
+LOSSES_UNKNOWN = "losses are not counted here; `manage.py rollback plan` counts them"
 
 
 @pytest.mark.parametrize("door", CLI_DOORS)
@@ -245,8 +245,8 @@ def test_document_of_a_plan_with_blockers_and_warnings(project: Project) -> None
     assert planned["blockers"] == [
         {
             "kind": "missing-file",
-            "message": "gone.0001 must be undone, and its file is not here",
-            "hint": "run this from the image or checkout of the release that has gone.0001, with its app in "
+            "message": "gone.0001 must be undone, but its file is missing",
+            "hint": "run the command from the image or checkout of a release that has gone.0001, with its app in "
             "INSTALLED_APPS",
         }
     ]

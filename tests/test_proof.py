@@ -87,29 +87,29 @@ def by_sql(forwards: str | list[str], backwards: str) -> str:
 NOOP = ""
 APART = by_sql("CREATE INDEX apart ON shop_tag (name)", NOOP)
 INEXACT = {
-    "a table is left": Inexact(by_sql("CREATE TABLE extra (id integer)", NOOP), "table extra is there as well"),
+    "a table is left": Inexact(by_sql("CREATE TABLE extra (id integer)", NOOP), "table extra is unexpected"),
     "a view is left": Inexact(
-        by_sql("CREATE VIEW names AS SELECT name FROM shop_tag", NOOP), "view names is there as well: `"
+        by_sql("CREATE VIEW names AS SELECT name FROM shop_tag", NOOP), "view names is unexpected: `"
     ),
     "an index is left": Inexact(
-        by_sql("CREATE INDEX fast ON shop_tag (name)", NOOP), "index fast of shop_tag is there as well: `"
+        by_sql("CREATE INDEX fast ON shop_tag (name)", NOOP), "index fast of shop_tag is unexpected: `"
     ),
     "a column is left": Inexact(
         by_sql("ALTER TABLE shop_tag ADD COLUMN note text", NOOP),
-        "column shop_tag.note is there as well: `text`",
+        "column shop_tag.note is unexpected: `text`",
     ),
     "a trigger is left": Inexact(
         by_sql(["CREATE TRIGGER t AFTER DELETE ON shop_tag BEGIN SELECT 1; END"], NOOP),
-        "trigger t of shop_tag is there as well: `",
+        "trigger t of shop_tag is unexpected: `",
         only="sqlite",
     ),
     "a function is left": Inexact(
         by_sql("CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'", NOOP),
-        "function f is there as well: `",
+        "function f is unexpected: `",
         only="postgresql",
     ),
     "an extension is left": Inexact(
-        by_sql("CREATE EXTENSION citext", NOOP), "extension citext is there as well", only="postgresql"
+        by_sql("CREATE EXTENSION citext", NOOP), "extension citext is unexpected", only="postgresql"
     ),
     "a default is left": Inexact(
         by_sql("ALTER TABLE shop_tag ALTER name SET DEFAULT 'x'", NOOP),
@@ -128,12 +128,12 @@ INEXACT = {
     ),
     "code makes a table": Inexact(
         "migrations.RunPython(migrations.RunPython.noop, make)",
-        "table made is there as well",
+        "table made is unexpected",
         code="def make(apps, editor): editor.execute('CREATE TABLE made (id integer)')",
     ),
     "an operation of the project forgets": Inexact(
         "Own()",
-        "index own of shop_tag is there as well: `",
+        "index own of shop_tag is unexpected: `",
         code="""
             from django.db.migrations.operations.base import Operation
 
@@ -150,7 +150,7 @@ INEXACT = {
     ),
     "a nested one is left": Inexact(
         f"migrations.SeparateDatabaseAndState(database_operations=[{APART}])",
-        "index apart of shop_tag is there as well: `",
+        "index apart of shop_tag is unexpected: `",
     ),
 }
 
@@ -215,7 +215,7 @@ def test_through_both_doors(new_trip: Trip, door: str) -> None:
     deploy_inexact(new_trip, "an index is left")
     before = untouched(new_trip.database)
     result = back(new_trip, door)
-    assert (result.returncode, "index fast of shop_tag is there as well" in result.stderr) == (1, True), result
+    assert (result.returncode, "index fast of shop_tag is unexpected" in result.stderr) == (1, True), result
     same(untouched(new_trip.database), before)
     assert back(new_trip, door, "--no-verify").returncode == 0
     same(last_verified(new_trip), "not-verified")
@@ -268,10 +268,10 @@ def test_many_differences_are_all_named(new_trip: Trip) -> None:
 
 
 HAND_MADE = {
-    "an index": ("CREATE INDEX by_hand ON shop_item (size)", "index by_hand of shop_item is there as well: `"),
-    "a column": ("ALTER TABLE shop_tag ADD COLUMN by_hand integer", "column shop_tag.by_hand is there as well: `"),
-    "a table": ("CREATE TABLE by_hand (id integer)", "table by_hand is there as well"),
-    "a view": ("CREATE VIEW by_hand AS SELECT id FROM shop_tag", "view by_hand is there as well: `"),
+    "an index": ("CREATE INDEX by_hand ON shop_item (size)", "index by_hand of shop_item is unexpected: `"),
+    "a column": ("ALTER TABLE shop_tag ADD COLUMN by_hand integer", "column shop_tag.by_hand is unexpected: `"),
+    "a table": ("CREATE TABLE by_hand (id integer)", "table by_hand is unexpected"),
+    "a view": ("CREATE VIEW by_hand AS SELECT id FROM shop_tag", "view by_hand is unexpected: `"),
     "a lost index": ("DROP INDEX by_name", "index by_name of shop_tag is missing: `"),
     "another index": (
         "DROP INDEX by_name; CREATE INDEX by_name ON shop_tag (id, name)",
@@ -291,7 +291,7 @@ def by_hand(trip: Trip, what: str) -> str:
     """Change the schema; returns how it is told."""
     if what == "a trigger":
         trip.execute(*TRIGGER[trip.database.vendor])
-        return "trigger by_hand of shop_tag is there as well: `"
+        return "trigger by_hand of shop_tag is unexpected: `"
     statements, told = HAND_MADE[what]
     trip.execute(*statements.split("; "))
     return told
@@ -312,10 +312,7 @@ def test_changed_by_hand_after_the_save(trip: Trip, shop: Shop, what: str) -> No
     changed = set(oracle.schema(trip.database).splitlines())
     warnings = warnings_of(trip)
     v2 = shop.commits["v2"][:7]
-    sentence = (
-        f"the schema is not the one that the current release {v2} (v2) was saved with, and what differs is left as it "
-        "is: "
-    )
+    sentence = f"the schema differs from the one saved with the current release {v2} (v2), and these differences stay: "
     same((list(warnings), warnings["drift"].startswith(sentence)), (["drift"], True))
     assert told in warnings["drift"], warnings
     native = json.loads(trip.project.native("plan", "-t", "v1", "--format", "json").stdout)["warnings"]
@@ -336,7 +333,7 @@ def test_changed_by_hand_what_the_rollback_takes_away(new_trip: Trip) -> None:
     new_trip.deploy("v1", V1, rows=ROWS["v1"])
     new_trip.deploy("v2", {"shop.0002_note": migration(create("Note", **NAMED), after=["shop.0001_initial"])})
     new_trip.execute("CREATE INDEX by_hand ON shop_note (name)", "ALTER TABLE shop_note ADD COLUMN mine integer")
-    assert "column shop_note.mine is there as well" in warnings_of(new_trip)["drift"]
+    assert "column shop_note.mine is unexpected" in warnings_of(new_trip)["drift"]
     result = back(new_trip)
     assert result.returncode == 0, result
     same(last_verified(new_trip), "same")
@@ -405,7 +402,7 @@ def test_changed_by_hand_before_and_after_the_migrate(new_trip: Trip) -> None:
     new_trip.deploy("v2", V2)
     new_trip.execute("CREATE INDEX late ON shop_tag (name, id)", "DROP INDEX early")
     drift = warnings_of(new_trip)["drift"]
-    assert "index late of shop_tag is there as well" in drift and "index early of shop_tag is missing" in drift, drift
+    assert "index late of shop_tag is unexpected" in drift and "index early of shop_tag is missing" in drift, drift
     result = back(new_trip)
     assert result.returncode == 0, result
     same(last_verified(new_trip), "drift")
@@ -449,7 +446,7 @@ def test_migrations_that_were_never_saved(new_trip: Trip) -> None:
     before = untouched(new_trip.database)
     new_trip.execute("CREATE INDEX by_hand ON shop_item (size)")
     refused = back(new_trip)
-    assert (refused.returncode, "index by_hand of shop_item is there as well" in refused.stderr) == (1, True), refused
+    assert (refused.returncode, "index by_hand of shop_item is unexpected" in refused.stderr) == (1, True), refused
     new_trip.execute("DROP INDEX by_hand")
     same(untouched(new_trip.database), before)
     assert back(new_trip).returncode == 0
@@ -489,7 +486,7 @@ def test_not_applied_any_more_and_a_reverse_that_is_not_exact(new_trip: Trip) ->
     new_trip.project.manage("migrate", "zoo", "zero", "-v", "0")
     result = back(new_trip)
     error = result.stderr.partition("CommandError: ")[2]
-    assert (result.returncode, "index fast of shop_tag is there as well" in error) == (1, True), result
+    assert (result.returncode, "index fast of shop_tag is unexpected" in error) == (1, True), result
     assert "index by_name of shop_tag is missing" in error and "zoo" not in error, error
 
 
@@ -512,7 +509,7 @@ def test_a_target_without_a_schema(trip: Trip, shop: Shop, door: str) -> None:
     """Saved by an older version: it is said, and nothing can be compared."""
     trip.execute("UPDATE django_rollback_appsstate SET schema = NULL, final_schema = NULL WHERE tags LIKE '%v1%'")
     v1 = f"{shop.commits['v1'][:7]} (v1)"
-    sentence = f"{v1} was saved without its schema, so the result is not compared with it"
+    sentence = f"{v1} was saved without its schema, so the result cannot be verified"
     same(warnings_of(trip), {"not-verifiable": sentence})
     result = back(trip, door)
     assert (result.returncode, f"Warning: {sentence}.\n" in result.stderr) == (0, True), result
@@ -537,7 +534,7 @@ def test_a_current_release_without_a_schema(trip: Trip, shop: Shop) -> None:
     trip.execute("CREATE INDEX by_hand ON shop_item (size)")
     before = untouched(trip.database)
     refused = back(trip)
-    assert (refused.returncode, "index by_hand of shop_item is there as well" in refused.stderr) == (1, True), refused
+    assert (refused.returncode, "index by_hand of shop_item is unexpected" in refused.stderr) == (1, True), refused
     same(untouched(trip.database), before)
     trip.execute("DROP INDEX by_hand")
     assert back(trip).returncode == 0

@@ -90,7 +90,7 @@ TARGETS = {
     "tag as a commit": (
         ["-c", "v1"],
         2,
-        "`v1` is not a commit hash: only the digits 0-9 and a-f may stand in one",
+        "`v1` is not a commit hash: it may only contain the digits 0-9 and a-f",
         "for a tag use `-t v1`; `list` shows the saved commits",
     ),
     "short prefix": (
@@ -111,7 +111,7 @@ TARGETS = {
     "blank commit": (
         ["-c", " "],
         2,
-        "` ` is not a commit hash: only the digits 0-9 and a-f may stand in one",
+        "` ` is not a commit hash: it may only contain the digits 0-9 and a-f",
         UNSET_HINT.format(option="commit"),
     ),
     "tag and commit": (
@@ -228,7 +228,7 @@ def test_the_path_is_not_there(on_sqlite: Project, tmp_path: Path, door: str) ->
     ("release", "reason"),
     [
         ("", "the commit is empty"),
-        ("v1", "`v1` is not a commit hash: only the digits 0-9 and a-f may stand in one"),
+        ("v1", "`v1` is not a commit hash: it may only contain the digits 0-9 and a-f"),
         ("abcdef0", "`abcdef0` is not a full commit hash: it has 7 digits, not 40 or 64"),
     ],
 )
@@ -241,9 +241,7 @@ def test_a_release_that_is_no_commit(on_sqlite: Project, door: str, release: str
 def test_a_stamp_that_is_damaged(on_sqlite: Project, tmp_path: Path, door: str) -> None:
     stamp = tmp_path / ".django-rollback-release"
     stamp.write_text('{"format": 2, "commit": "' + UNSAVED + '"}')
-    message = (
-        f"the file {stamp} is not what `django-rollback stamp` writes: it has format 2, and this version reads up to 1"
-    )
+    message = f"the file {stamp} is not what `django-rollback stamp` writes: it has format 2, but this version reads at most format 1"
     hint = f"write it again with `django-rollback stamp`, or delete {stamp}"
     check(on_sqlite, door, ["save", "-p", str(tmp_path)], (1, message, hint))
 
@@ -264,7 +262,7 @@ DAMAGES = {
     "changed body": Damage(
         f"UPDATE django_rollback_appliedset SET body = body || ' ' WHERE {SET_OF_V1}",
         ["rollback"],
-        "the stored set of release {v1} cannot be used: its bytes do not match its hash {set}",
+        "the stored set of release {v1} cannot be used: its content does not match its hash {set}",
         DAMAGED_SET_HINT,
     ),
     "missing set": Damage(
@@ -288,7 +286,7 @@ DAMAGES = {
         "UPDATE django_rollback_appsstate SET \"commit\" = 'nonsense' WHERE tags LIKE '%v1%'",
         ["list"],
         "row 1 of django_rollback_appsstate in {database} is damaged: in the column commit, `nonsense` is not a commit "
-        "hash: only the digits 0-9 and a-f may stand in one",
+        "hash: it may only contain the digits 0-9 and a-f",
     ),
     "commit, at a save": Damage(
         "UPDATE django_rollback_appsstate SET \"commit\" = '' WHERE tags LIKE '%v1%'",
@@ -367,7 +365,7 @@ def test_a_set_of_a_newer_format(project: Project, releases: TwoReleases, door: 
     """The hint sends to the newer version: nobody has changed that row from outside."""
     store_newer_format(project)
     v1 = releases.commits["v1"]
-    message = f"the stored set of release {v1} cannot be used: it has format 2, and this version reads up to 1"
+    message = f"the stored set of release {v1} cannot be used: it has format 2, but this version reads at most format 1"
     check(project, door, ["rollback", "-t", "v1"], (1, message, NEWER_HINT))
 
 
@@ -547,7 +545,7 @@ def test_a_role_without_rights(on_postgresql: Project, postgres: Cluster, door: 
     if door == "native":
         assert run(on_postgresql, door, "plan").returncode == 0
     else:
-        blocker = "Blocker: the role poor may not alter every table: shop_item belongs to postgres.\n"
+        blocker = "Blocker: the role poor may not alter these tables: shop_item (owner: postgres).\n"
         for words in ("plan", "rollback"):
             blocked = run(on_postgresql, door, words)
             assert (blocked.returncode, blocker in blocked.stdout) == (1, True), blocked.stdout
@@ -795,7 +793,7 @@ def test_harmful_names_are_escaped_in_talk_and_refusals(project: Project) -> Non
     insert_harmful_names(project.database)
     result = run(project, "original", "rollback")
     assert result.returncode == 1
-    assert f"Blocker: {SHOWN_APP}.{SHOWN} must be undone, and its file is not here.\n" in result.stdout
+    assert f"Blocker: {SHOWN_APP}.{SHOWN} must be undone, but its file is missing.\n" in result.stdout
     assert (result.stdout + result.stderr).replace("\n", "").isprintable()
 
     result = run(project, "original", "save", "--log-full-data", "--log-diff")

@@ -257,7 +257,7 @@ def test_data_work_outside_transactions_cuts_the_plan(new_trip: Trip, case: str)
     new_trip.deploy("v2", {"shop.0002_data": data, "shop.0003_b": b})
     plan = new_trip.plan("v1")
     *others, warning = plan["warnings"]
-    assert (warning["kind"], f"its {described} has to run outside a transaction" in warning["message"]) == (
+    assert (warning["kind"], f"its {described} must run outside a transaction" in warning["message"]) == (
         "not-atomic",
         True,
     ), warning

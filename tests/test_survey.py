@@ -74,7 +74,7 @@ PAIR = create("Item", a=NULLABLE, b=NULLABLE)
 TWO_PAIRS = ["INSERT INTO APP_item (id, a, b) VALUES (1, 1, 1), (2, 1, 1), (3, 1, 2), (4, 1, NULL), (5, 1, NULL)"]
 BOTH = 'models.UniqueConstraint(fields=["a", "b"], name="APP_both"'
 SHARED = "0002 2 rows of APP_item share their values with another row in {}"
-COMES_BACK = "0002 APP_item has 2 rows, and a column comes back that takes no NULL and has no default"
+COMES_BACK = "0002 APP_item has 2 rows, and a column comes back that is NOT NULL and has no default"
 TWO_ITEMS = ["INSERT INTO APP_item (id, name) VALUES (1, 'a'), (2, 'b')"]
 
 STORIES = {
@@ -434,10 +434,7 @@ def test_a_rollback_is_refused_with_all_of_it(journey: Journey) -> None:
     hints = [each["hint"] for each in journey.plan["blockers"] if "before null.0002" in each["message"]]
     same(
         hints,
-        [
-            "change or remove those rows first (`SELECT * FROM null_item` shows the table), or go back to a release "
-            "that has null.0002"
-        ],
+        ["change or delete those rows first, or go back to a release that has null.0002"],
     )
     same(everything_in(journey.database), untouched)
 
@@ -548,7 +545,7 @@ def test_code_before_it_may_mend_the_rows(project: Project, new_database: NewDat
     trip = Trip(project, new_database)
     with_code(trip, alter("Item", "size", NULLABLE), mends, code=code)
     (warning,) = trip.plan("v1")["warnings"]
-    same(warning, {"kind": "may-not-fit", "message": f"unless code that runs before changes them, {NULLS_SAID}"})
+    same(warning, {"kind": "may-not-fit", "message": f"{NULLS_SAID}, unless code that runs earlier changes that"})
     items = {"shop_item": [{"id": 1, "name": "a", "size": 0}, {"id": 2, "name": "b", "size": 0}]}
     trip.back("v1", ["shop.0003", "shop.0002"], warnings=["may-not-fit"], rows=items)
 
@@ -714,19 +711,17 @@ def goes_back(project: Project) -> None:
     assert (result.returncode, "Blocker" in result.stdout) == (0, False), result.stdout + result.stderr
 
 
-OWNER_HINT = "connect as the role that runs `migrate`, which owns the tables"
+OWNER_HINT = "connect as the role that runs `migrate`: it owns the tables"
 
 
 def test_tables_that_belong_to_somebody_else(shop: Project, role: str) -> None:
     """Only those that have to change count."""
     database = shop.database
     shop.use(replace(database, user=role))
-    message = (
-        f"the role {role} may not alter every table: shop_item belongs to postgres, shop_order belongs to postgres"
-    )
+    message = f"the role {role} may not alter these tables: shop_item (owner: postgres), shop_order (owner: postgres)"
     assert_refused(shop, "not-owner", message, OWNER_HINT)
     database.execute(f"ALTER TABLE shop_order OWNER TO {role}")
-    message = f"the role {role} may not alter every table: shop_item belongs to postgres"
+    message = f"the role {role} may not alter these tables: shop_item (owner: postgres)"
     assert_refused(shop, "not-owner", message, OWNER_HINT)
     database.execute(f"ALTER TABLE shop_item OWNER TO {role}")
     goes_back(shop)
@@ -762,7 +757,7 @@ def test_tables_that_may_not_even_be_read(shop: Project, role: str) -> None:
     same(data_in(database), before)
 
 
-READ_ONLY = "the database takes no writes: it is set to read-only transactions"
+READ_ONLY = "the database is read-only: it is set to read-only transactions"
 READ_ONLY_HINT = "connect to the primary, with a role that may write"
 
 
@@ -797,10 +792,7 @@ def test_a_hand_over_in_a_database_that_takes_no_writes(shop: Project, role: str
         assert_refused(shop, "read-only", READ_ONLY, READ_ONLY_HINT, doors=("native",))
 
 
-DEPENDANTS_HINT = (
-    "nobody's migrations made them, so nothing would bring them back: drop or move them yourself, and make them again "
-    "afterwards"
-)
+DEPENDANTS_HINT = "no migration created them: drop them yourself first and recreate them afterwards"
 HAND_MADE = {
     "view of a column": (
         "CREATE VIEW cheap AS SELECT id FROM shop_item WHERE price < 5",
@@ -846,7 +838,7 @@ def test_what_hangs_on_what_is_dropped(shop: Project, case: str) -> None:
     """Made by hand: Django's DROP … CASCADE would take it along without a word."""
     made, dropped, table, named = HAND_MADE[case]
     shop.database.execute(made)
-    assert_refused(shop, "dependants", f"dropping what {table} has would take along {named}", DEPENDANTS_HINT)
+    assert_refused(shop, "dependants", f"dropping from {table} would also drop {named}", DEPENDANTS_HINT)
     shop.database.execute(dropped)
     goes_back(shop)
 
@@ -854,7 +846,7 @@ def test_what_hangs_on_what_is_dropped(shop: Project, case: str) -> None:
 def test_two_views_of_a_table_are_named_together(shop: Project) -> None:
     for name in ("b", "a"):
         shop.database.execute(f"CREATE VIEW {name} AS SELECT price FROM shop_item")
-    message = "dropping what shop_item has would take along view a, view b"
+    message = "dropping from shop_item would also drop view a, view b"
     assert_refused(shop, "dependants", message, DEPENDANTS_HINT)
 
 
@@ -934,14 +926,14 @@ def test_other_code_in_the_plan_excuses_nothing(trip: Trip, case: str) -> None:
     }
     trip.deploy("v2", newer)
     trip.execute(made)
-    message = f"dropping what {table} has would take along {named}"
+    message = f"dropping from {table} would also drop {named}"
     assert_refused(trip.project, "dependants", message, DEPENDANTS_HINT)
 
 
 def test_a_view_in_another_schema_is_seen_too(shop: Project) -> None:
     shop.database.execute("CREATE SCHEMA reports")
     shop.database.execute("CREATE VIEW reports.cheap AS SELECT price FROM shop_item")
-    message = "dropping what shop_item has would take along view cheap"
+    message = "dropping from shop_item would also drop view cheap"
     assert_refused(shop, "dependants", message, DEPENDANTS_HINT)
 
 
@@ -966,13 +958,13 @@ def test_more_locks_than_a_transaction_may_count_on(tmp_path: Path) -> None:
         trip.deploy("v3", {"shop.0003": migration(*models[1:], after=["shop.0002"])})
         # Seven tables, each with its two indexes and its sequence.
         (message,) = trip.refused("v2", "too-many-locks")
-        sentence = r"one transaction would need about (\d+) locks, more than half of the 50 that the server has"
+        sentence = r"one transaction would need about (\d+) locks, more than half of the server's 50"
         needed = re.fullmatch(sentence, message)
         # With a margin for what is counted twice.
         assert needed is not None and 28 <= int(needed[1]) <= 35, message
         (blocker,) = trip.plan("v2", code=1)["blockers"]
         assert blocker["hint"] == (
-            "go back in smaller steps, release by release, or raise max_locks_per_transaction and restart the server"
+            "go back one release at a time, or raise max_locks_per_transaction and restart the server"
         )
         with locked(database, "shop_model2", "EXCLUSIVE"):
             same(kinds(trip.plan("v2", code=1)["blockers"]), ["too-many-locks"])
@@ -1014,6 +1006,7 @@ def test_a_statement_that_no_transaction_takes(
         "refuses there"
     )
     hint = (
-        "set `atomic = False` in shop.0003, deploy that file and run this again: then it runs in a segment of its own"
+        "set `atomic = False` in shop.0003, deploy that file and run the command again: the migration then runs in a "
+        "segment of its own"
     )
     assert_refused(project, "refuses-transaction", message, hint)

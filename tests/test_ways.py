@@ -288,8 +288,8 @@ def test_what_is_not_recorded(operations: Operations) -> None:
     """By recorded SQL alone it is refused, each with its reason and the release that has it; nothing is touched."""
     trip = operations.anew("v3")
     before = everything_in(trip.database)
-    told = [f"{app}.0002 cannot be undone by the way `sql`: {reason}" for app, (_, reason) in UNRECORDED.items()]
-    hint = f"allow another way, or run this from the image or checkout of {operations.label('v3')}"
+    told = [f"{app}.0002 cannot be undone with `--way sql`: {reason}" for app, (_, reason) in UNRECORDED.items()]
+    hint = f"allow another way, or run the command from the image or checkout of {operations.label('v3')}"
     for door in ("manage", "native"):
         for words in (["plan", "--way", "sql"], ["sql"]):
             result = run(trip.project, door, *words, "-t", "v1", "--format", "json", env=KEY)
@@ -340,7 +340,7 @@ def test_a_step_outside_transactions(tmp_path: Path, copy_database: CopyDatabase
     site.deploy("v2", {"shop.0002": apart, "zoo.0001": drops})
     trip = site.anew("v2")
     refused = json.loads(run(trip.project, "manage", "plan", "-t", "v1", "--way", "sql", "--format", "json").stdout)
-    reason = "shop.0002 cannot be undone by the way `sql`: it has an operation that has to run outside a transaction"
+    reason = "shop.0002 cannot be undone with `--way sql`: it has an operation that must run outside a transaction"
     same([each["message"] for each in refused["blockers"]], [reason])
     plan, *_, end = events(back(trip, "", "--format", "json"))
     same(([step["way"] for step in plan["steps"]], end["outcome"]), (["sql", "disk"], "done"))
@@ -464,7 +464,7 @@ def test_code_and_no_manage_py(shop: Site, nowhere: Path) -> None:
     same((result.returncode, kinds(plan["blockers"])), (1, ["needs-python"]))
     same(
         plan["blockers"][0]["message"],
-        "undoing these migrations needs the project's code, and no manage.py was found: "
+        "undoing needs the project's code, and no manage.py was found: "
         "shop.0003 (RunPython noop (operation 1) runs code of the project)",
     )
     same([step["way"] for step in plan["steps"]], ["disk", "sql"])
@@ -493,9 +493,7 @@ def test_every_blocker_has_its_reason(shop: Site, nowhere: Path, words: list[str
         assert "its result cannot be checked" not in blocker["message"], blocker
 
 
-UNTRUSTED = (
-    "what the database keeps of shop.0002 is not to be trusted: of the list that release {v2} was saved with, it is "
-)
+UNTRUSTED = "the capsule of shop.0002 cannot be trusted: of the list that release {v2} was saved with, it is "
 KEYS = {
     "no key": (None, "needs-python", "its signature cannot be checked: no key is here"),
     "an empty key": ("", "needs-python", "its signature cannot be checked: no key is here"),

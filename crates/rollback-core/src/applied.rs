@@ -10,7 +10,7 @@ use crate::stored::{Stored, StoredError};
 
 /// One row of `django_migrations`.
 ///
-/// The id says in which order the rows of this table were inserted, and nothing about the graph.
+/// The id gives the order in which the rows of this table were inserted, and says nothing about the graph.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AppliedRow {
     /// The row's primary key.
@@ -34,7 +34,7 @@ impl AppliedSet {
         self.0.len()
     }
 
-    /// Whether none is.
+    /// Whether no migration is applied.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -54,13 +54,13 @@ impl AppliedSet {
         self.0.difference(&other.0)
     }
 
-    /// The form in which it is stored: `{"format":1,"applied":[["auth","0001_initial"],…]}`, sorted. Two deploys with
+    /// The stored form: `{"format":1,"applied":[["auth","0001_initial"],…]}`, sorted. Two deploys with
     /// the same migrations share one.
     pub fn encode(&self) -> Stored {
         Stored::of(&Document { format: FORMAT, applied: self.0.iter().cloned().collect() })
     }
 
-    /// Reads a set back, after its bytes were checked against its hash.
+    /// Reads a set back. Checks its content against its hash.
     pub fn decode(stored: &Stored) -> Result<Self, StoredError> {
         let document: Document = stored.read(FORMAT)?;
         Ok(document.applied.into_iter().collect())

@@ -10,16 +10,16 @@ use serde::{Deserialize, Serialize};
 #[serde(try_from = "String", into = "String")]
 pub struct CommitId(String);
 
-/// Why a text is not a commit or a prefix of one.
+/// Why a text is neither a commit nor a prefix of one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CommitError {
-    /// Nothing was given, as when a shell variable is unset.
+    /// The text is empty, for example because a shell variable is unset.
     #[error("the commit is empty")]
     Empty,
-    /// A character that is no hex digit.
-    #[error("`{0}` is not a commit hash: only the digits 0-9 and a-f may stand in one")]
+    /// A character is not a hex digit.
+    #[error("`{0}` is not a commit hash: it may only contain the digits 0-9 and a-f")]
     NotHex(String),
-    /// Neither 40 nor 64 digits where a whole hash is needed.
+    /// A whole hash is needed, and this has neither 40 nor 64 digits.
     #[error("`{text}` is not a full commit hash: it has {digits} digits, not 40 or 64")]
     NotFull {
         /// What was given.
@@ -28,7 +28,7 @@ pub enum CommitError {
         digits: usize,
     },
     /// Too short to be a prefix.
-    #[error("`{0}` is too short for a commit: at least {min} digits are needed", min = CommitPrefix::MIN_DIGITS)]
+    #[error("`{0}` is too short for a commit: use at least {min} digits", min = CommitPrefix::MIN_DIGITS)]
     TooShort(String),
     /// Longer than any hash.
     #[error("`{0}` is too long for a commit: a hash has at most 64 digits")]
@@ -79,7 +79,7 @@ impl fmt::Display for CommitId {
     }
 }
 
-/// The first digits of a commit's hash, at least four, as git takes them.
+/// The first digits of a commit's hash, at least four, as in git.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommitPrefix(String);
 

@@ -1,8 +1,8 @@
 //! Releases saved by the original django-rollback 0.4.0, which kept only the newest row of each app.
 //!
 //! Its column `migrations` is JSON, `[[id, app, name], …]`: one entry an app, the row of `django_migrations` with the
-//! highest id. We keep writing it, so that 0.4.0 can read the table; reading it back, the whole applied set is
-//! rebuilt where the ids leave no doubt.
+//! highest id. It is still written, so that 0.4.0 can read the table. Reading it back, the whole applied set is rebuilt
+//! if the ids leave no doubt.
 
 use std::collections::BTreeMap;
 
@@ -26,21 +26,19 @@ pub fn newest_per_app(rows: &[AppliedRow]) -> String {
     serde_json::to_string(&entries).expect("numbers and strings are always valid JSON")
 }
 
-/// Why the set that was applied at a release of 0.4.0 is not certain.
+/// Why the set that was applied at a release of 0.4.0 is uncertain.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Uncertain {
     /// The column does not hold what the original writes.
-    #[error("its record is damaged: {0}")]
+    #[error("its list of migrations is damaged: {0}")]
     Damaged(String),
-    /// The row that was the app's newest is gone, or was applied again later.
+    /// The row that was the app's newest is gone, or the migration was applied again later.
     #[error(
-        "{0} was the newest migration of its app then, and its row in django_migrations is not the same any more"
+        "{0} was the newest migration of its app then, and its row in django_migrations has changed since"
     )]
     RowChanged(MigrationId),
-    /// A migration that may have been applied then already, undone, and applied again.
-    #[error(
-        "{0} may have been applied before it was undone and applied again: rows are missing from django_migrations"
-    )]
+    /// The migration may have been applied then, undone, and applied again.
+    #[error("{0} may have been applied, undone and applied again: rows are missing from django_migrations")]
     MaybeReapplied(MigrationId),
 }
 
@@ -48,8 +46,8 @@ pub enum Uncertain {
 ///
 /// Rows are inserted with rising ids. So while an app's newest row is still the same row, everything of that app
 /// with a lower id was applied then, and everything with a higher id was not, unless a row was deleted and inserted
-/// again. A gap among the ids betrays that; a migration that depends on the app's newest one is beyond doubt. Rows of
-/// `own_app` are never undone, so nothing about them has to be certain.
+/// again. A gap among the ids betrays that; a migration that depends on the app's newest one is certain anyway. Rows of
+/// `own_app` are never undone, so they need not be certain.
 pub fn rebuild(
     migrations: &str,
     now: &[AppliedRow],
@@ -89,7 +87,7 @@ fn parse(migrations: &str) -> Result<BTreeMap<String, AppliedRow>, Uncertain> {
     let entries: Vec<(i64, String, String)> =
         serde_json::from_str(migrations).map_err(|error| Uncertain::Damaged(error.to_string()))?;
     if entries.is_empty() {
-        return Err(Uncertain::Damaged("it names no migration".to_owned()));
+        return Err(Uncertain::Damaged("it lists no migration".to_owned()));
     }
     Ok(entries
         .into_iter()
@@ -144,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn our_own_rows_are_beyond_doubt() {
+    fn our_own_rows_need_not_be_certain() {
         check("2:a.1 3:own.1", "2:a.1 7:own.1 9:own.2", Ok("a.1"));
         check("2:a.1 3:own.1", "2:a.1 3:own.1 9:own.2", Ok("a.1 own.1"));
     }
@@ -156,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_is_said() {
+    fn damage_is_reported() {
         for text in ["", "{}", "[[1,\"a\"]]", "[]", "[[\"1\",\"a\",\"b\"]]"] {
             assert!(
                 matches!(rebuild(text, &[], &Graph::default(), "own"), Err(Uncertain::Damaged(_))),

@@ -52,13 +52,13 @@ pub struct Rebuilt {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Lost {
     /// The commit has no migration.
-    #[error("no migrations in it")]
+    #[error("it has no migrations")]
     NoMigrations,
     /// What a squash stands for is not known.
-    #[error("the text of {0} does not tell what it replaces")]
+    #[error("the file of {0} does not say what it replaces")]
     Doubtful(MigrationId),
     /// The app has other migrations now: they were made anew.
-    #[error("none of its migrations of {app} is applied, and others of that app are")]
+    #[error("none of its migrations of {app} is applied, but others of {app} are")]
     MadeAnew {
         /// The app's label.
         app: String,
@@ -240,7 +240,7 @@ mod tests {
         check(commits, "a.1 a.2 auth.1 auth.2", &["a.1 auth.1 auth.2 ~ auth.1 auth.2"]);
         // One of a branch that was never merged.
         check(commits, "a.1 a.2 a.2_other", &["a.1 a.2_other ~ a.2_other"]);
-        check("|a.1", "a.1", &["! no migrations in it"]);
+        check("|a.1", "a.1", &["! it has no migrations"]);
     }
 
     #[test]
@@ -301,7 +301,7 @@ mod tests {
             | a.s?
               a.2
             | a.3";
-        let lost = "! the text of a.s does not tell what it replaces";
+        let lost = "! the file of a.s does not say what it replaces";
         check(commits, "a.s a.2 a.3", &[lost, lost]);
         check_with(commits, "a.s a.2 a.3", "a.s a.2 a.3", "a.s replaces a.1", &["a.1", "a.2 a.s"]);
         check("a.1|a.2", "a.1 a.2", &["a.1"]);
@@ -314,11 +314,7 @@ mod tests {
               b.1
             | a.1_new
               b.1";
-        check(
-            commits,
-            "a.1_new b.1",
-            &["! none of its migrations of a is applied, and others of that app are"],
-        );
+        check(commits, "a.1_new b.1", &["! none of its migrations of a is applied, but others of a are"]);
         check(commits, "b.1", &["b.1 - a.1 a.2"]);
     }
 

@@ -7,14 +7,14 @@ use crate::commit::{CommitId, CommitPrefix};
 /// A deployed commit, as the list of releases shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Release {
-    /// Insertion number: newer releases have higher ones. Clocks play no part in the order.
+    /// Insertion number: newer releases have higher ones. No clock decides the order.
     #[serde(skip)]
     pub id: i64,
     /// The commit.
     pub commit: CommitId,
     /// The tags that pointed to it when it was saved, sorted.
     pub tags: Vec<String>,
-    /// When it was saved by the database's clock: RFC 3339, UTC. For one that was imported, when its commit was made.
+    /// When it was saved, by the database's clock: RFC 3339, UTC. For an imported release, when its commit was made.
     pub saved_at: String,
 }
 
@@ -28,7 +28,7 @@ impl Release {
     }
 }
 
-/// Which release the user asks for.
+/// The release that the user asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     /// The one saved before the current one.
@@ -39,15 +39,15 @@ pub enum Target {
     Tag {
         /// The tag's name.
         name: String,
-        /// The commit that it names in git now, where there is a repository that has it.
+        /// The commit that it names in git now; `None` without a repository that has it.
         in_git: Option<CommitId>,
     },
 }
 
-/// Why no single release answers to what the user asked for.
+/// Why no single release matches what the user asked for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SelectError {
-    /// Nothing was ever saved.
+    /// No release was ever saved.
     #[error("no release is saved in this database")]
     NoRelease,
     /// Only one release is saved, and it is the current one.
@@ -77,7 +77,7 @@ pub enum SelectError {
         tag: String,
     },
     /// Git knows the tag, but its commit was never saved.
-    #[error("tag {tag} is commit {commit}, and no release is saved for that commit")]
+    #[error("tag {tag} points to commit {commit}, which was never saved")]
     TagNotSaved {
         /// What the user gave.
         tag: String,
@@ -86,7 +86,7 @@ pub enum SelectError {
     },
 }
 
-/// A tag that names another commit in git than when its release was saved. The saved release wins.
+/// A tag that has moved in git since its release was saved. The saved release wins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MovedTag {
     /// The tag.
@@ -206,7 +206,7 @@ mod tests {
         check(&tag("v9", None), "no release is saved for tag v9");
         check(
             &tag("v9", Some("beef")),
-            &format!("tag v9 is commit {}, and no release is saved for that commit", commit("beef")),
+            &format!("tag v9 points to commit {}, which was never saved", commit("beef")),
         );
     }
 

@@ -111,7 +111,7 @@ impl Schema {
         Stored::of(&Document { format: FORMAT, objects: self.objects.clone() })
     }
 
-    /// Reads a schema back, after its bytes were checked against its hash.
+    /// Reads a schema back. Checks its content against its hash.
     pub fn decode(stored: &Stored) -> Result<Self, StoredError> {
         let document: Document = stored.read(FORMAT)?;
         Ok(document.objects.into_iter().collect())
@@ -190,7 +190,7 @@ pub fn describe(differences: &[SchemaDifference]) -> Vec<String> {
         }
         let absent = missing.iter().map(|definition| format!("{object} is missing{}", quoted(definition)));
         let present =
-            surplus.iter().map(|definition| format!("{object} is there as well{}", quoted(definition)));
+            surplus.iter().map(|definition| format!("{object} is unexpected{}", quoted(definition)));
         absent.chain(present).collect()
     });
     sentences.collect()
@@ -265,8 +265,8 @@ mod tests {
             describe(&saved.differences(&found)),
             [
                 "column shop_item.name is `varchar(20)` and should be `text`",
-                "column shop_item.price is there as well: `integer`",
-                "index of shop_item is there as well: `on (name)`",
+                "column shop_item.price is unexpected: `integer`",
+                "index of shop_item is unexpected: `on (name)`",
                 "view cheap is missing",
             ]
         );

@@ -16,24 +16,24 @@ pub struct Stored {
 /// Why a stored document cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoredError {
-    /// Its bytes are not those that its hash was taken from.
-    #[error("its bytes do not match its hash {hash}")]
+    /// Its content has changed.
+    #[error("its content does not match its hash {hash}")]
     Hash {
         /// The hash under which it is stored.
         hash: String,
     },
-    /// It is not there.
+    /// It is missing.
     #[error("it is missing")]
     Missing,
-    /// Its hash is right, yet it is no document of ours.
-    #[error("it is not a document of ours: {0}")]
+    /// Its hash is right, but its content cannot be read.
+    #[error("it is not a valid document: {0}")]
     Document(String),
     /// It was written by a newer version.
-    #[error("it has format {found}, and this version reads up to {known}")]
+    #[error("it has format {found}, but this version reads at most format {known}")]
     Newer {
         /// The format it has.
         found: u32,
-        /// The newest format that is known here.
+        /// The newest format that this version reads.
         known: u32,
     },
 }
@@ -51,7 +51,7 @@ impl Stored {
         Self { hash: hash(&body), body }
     }
 
-    /// Reads the document back, after its bytes were checked against its hash and its format against `known`.
+    /// Reads the document back. Checks its content against its hash, and its format against `known`.
     pub fn read<T: DeserializeOwned>(&self, known: u32) -> Result<T, StoredError> {
         if hash(&self.body) != self.hash {
             return Err(StoredError::Hash { hash: self.hash.clone() });

@@ -93,14 +93,15 @@ fn without_way(analysis: &Analysis<'_>, steps: &[Step]) -> Vec<Blocker> {
 fn no_way(ways: &[Way], id: &MigrationId, means: Option<&Means>) -> Blocker {
     let release = means.and_then(|means| means.release.clone());
     if let [way @ (Way::Sql | Way::Capsule)] = ways {
-        let reason =
-            match (way, means) {
-                (_, None) => "nothing is kept of it".to_owned(),
-                (Way::Sql, Some(means)) => means.sql.clone().err().unwrap_or_else(|| {
-                    "it has an operation that has to run outside a transaction".to_owned()
-                }),
-                (_, Some(means)) => means.source.clone().err().unwrap_or_default(),
-            };
+        let reason = match (way, means) {
+            (_, None) => "it has no capsule".to_owned(),
+            (Way::Sql, Some(means)) => means
+                .sql
+                .clone()
+                .err()
+                .unwrap_or_else(|| "it has an operation that must run outside a transaction".to_owned()),
+            (_, Some(means)) => means.source.clone().err().unwrap_or_default(),
+        };
         return Blocker::NotThatWay { migration: id.clone(), way: *way, reason, release };
     }
     let reason = means.and_then(|means| means.source.clone().err());

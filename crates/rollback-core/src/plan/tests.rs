@@ -204,10 +204,7 @@ fn a_dependency_that_was_added_to_an_applied_migration() {
     let files = "a.1\na.2 < a.1 b.1\nb.1";
     let case = Case { now: "a.1 a.2 b.1", target: "a.1 a.2", files, ..FILES };
     check(&case, "-b.1 !inconsistent");
-    assert_eq!(
-        make(&case).blockers[0].to_string(),
-        "b.1 must be undone, and a.2, which stays, depends on it"
-    );
+    assert_eq!(make(&case).blockers[0].to_string(), "b.1 must be undone, but a.2 stays and depends on it");
 }
 
 #[test]
