@@ -403,7 +403,7 @@ mod tests {
             Some("v1"),
             &[],
             None,
-            "--commit: `v1` is not a commit hash: only the digits 0-9 and a-f may stand in one",
+            "--commit: `v1` is not a commit hash: it may only contain the digits 0-9 and a-f",
         );
         check(
             None,

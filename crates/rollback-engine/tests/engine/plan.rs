@@ -83,7 +83,7 @@ fn damaged_recorded_sql_is_not_passed_over_in_silence() {
     let mut shop = Shop::with_two_releases();
     let recording = "(SELECT json_extract(body, '$.reverse.recorded.hash') FROM django_rollback_capsule WHERE name = '0002')";
     shop.sql(&format!("UPDATE django_rollback_archive SET body = 'eA==' WHERE hash = {recording}"));
-    assert!(shop.plan("v1").contains("its bytes do not match its hash"), "{}", shop.plan("v1"));
+    assert!(shop.plan("v1").contains("its content does not match its hash"), "{}", shop.plan("v1"));
     shop.ways = vec![Way::Disk];
     assert_eq!(shop.plan("v1"), "disk shop.0002");
 }
