@@ -10,7 +10,7 @@ use crate::stored::{Stored, StoredError};
 /// The version of capsules that this code writes. Version 1 had the facts alone.
 pub const CAPSULE_FORMAT: u32 = 2;
 
-/// What the database keeps of one migration. Its source and its recorded SQL stand elsewhere, under their hashes.
+/// What the database keeps of one migration. Its source and its recorded SQL are stored under their hashes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Capsule {
     /// What planning has to know.
@@ -19,7 +19,7 @@ pub struct Capsule {
     /// Every operation, in order.
     #[serde(default)]
     pub operations: Vec<OperationFacts>,
-    /// The modules that the source imports, those of Python's own library and of Django left out.
+    /// The modules that the source imports, without those of Python's own library and of Django.
     #[serde(default)]
     pub imports: Vec<String>,
     /// The SQL that undoes it.
@@ -39,14 +39,14 @@ pub struct OperationFacts {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reverse {
-    /// There is.
+    /// There is SQL.
     Recorded {
         /// The database that it is for: `sqlite` or `postgresql`.
         vendor: String,
         /// Content address of the [`Recording`].
         hash: String,
     },
-    /// There is none.
+    /// There is no SQL.
     Missing {
         /// Why, as a sentence without its full stop.
         reason: String,
@@ -56,9 +56,9 @@ pub enum Reverse {
 /// The SQL that undoes one migration, recorded while the database was exactly at the state after it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recording {
-    /// The statements, in order, values in them.
+    /// The statements, in order, with their values.
     pub statements: Vec<String>,
-    /// What they do, as Django's operations say it.
+    /// What they do, as Django's operations tell it.
     pub effects: Vec<Change>,
 }
 
@@ -72,19 +72,19 @@ pub struct NewCapsule {
     pub operations: Vec<OperationFacts>,
     /// The modules that it imports.
     pub imports: Vec<String>,
-    /// Its source text; none where only compiled code is there.
+    /// Its source text; `None` if there is only compiled code.
     pub text: Option<String>,
     /// The SQL that undoes it, or why there is none.
     pub recording: NewRecording,
 }
 
-/// What came of recording the SQL that undoes a migration.
+/// What recording the SQL that undoes a migration led to.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(untagged)]
 pub enum NewRecording {
     /// There is SQL.
     Recorded(Recording),
-    /// There is none.
+    /// There is no SQL.
     Missing {
         /// Why, as a sentence without its full stop.
         reason: String,
@@ -137,14 +137,14 @@ impl Recording {
         self.effects.iter().map(|change| Effect { migration: migration.clone(), change: change.clone() })
     }
 
-    /// A statement that no transaction takes, if there is one.
+    /// A statement that no transaction allows, if there is one.
     pub fn refused_statement(&self) -> Option<String> {
         self.statements.iter().find_map(|statement| sql::refuses_transaction(statement))
     }
 }
 
-/// Whether an app label or a migration's name is one that Django could have: letters, digits and `_`, as in a module's
-/// name. Names become part of messages and of module names, so nothing else is taken from a stored row.
+/// Whether Django could have this app label or migration name: letters, digits and `_`, as in a module's name. Names
+/// become part of messages and of module names, so nothing else is accepted from a stored row.
 pub fn is_name(text: &str) -> bool {
     const LONGEST: usize = 255;
     !text.is_empty()

@@ -1,7 +1,7 @@
 //! The graph of migrations, by the rules of Django's `MigrationLoader.build_graph`.
 //!
-//! Where a rule looks odd it is Django's: the loader is the oracle, and the order of [`Graph::full_plan`] is its
-//! `migration_plan(leaf_nodes, clean_start=True)` to the letter, so that states are built as Django builds them.
+//! If a rule looks odd, it is Django's: the loader is the oracle. The order of [`Graph::full_plan`] is exactly that of
+//! `migration_plan(leaf_nodes, clean_start=True)`, so that states are built as Django builds them.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::migration::{MigrationFacts, MigrationId};
 use crate::squash::Squashes;
 
-/// Which migrations stand in front of and behind which.
+/// Which migrations depend on which.
 #[derive(Clone, Debug, Default)]
 pub struct Graph {
     nodes: BTreeMap<Arc<MigrationId>, Node>,
@@ -17,15 +17,15 @@ pub struct Graph {
 
 #[derive(Clone, Debug, Default)]
 struct Node {
-    /// False for a migration that others name and nobody has.
+    /// False for a migration that others name, but whose file and facts are missing.
     known: bool,
     parents: BTreeSet<Arc<MigrationId>>,
     children: BTreeSet<Arc<MigrationId>>,
 }
 
 impl Graph {
-    /// Builds the graph of `facts`. A squash takes the place of what it replaces, unless it is in `split`: then
-    /// it leaves the graph, and what it replaces stays.
+    /// Builds the graph of `facts`. A squash replaces its migrations, unless it is in `split`: then it leaves the
+    /// graph, and they stay.
     pub fn build<'a>(
         facts: &'a [&'a MigrationFacts],
         unmigrated_apps: &BTreeSet<String>,
@@ -51,7 +51,7 @@ impl Graph {
         graph
     }
 
-    /// Whether the graph has this migration, and somebody has its file or its facts.
+    /// Whether the graph has this migration, with its file or its facts.
     pub fn contains(&self, migration: &MigrationId) -> bool {
         self.nodes.get(migration).is_some_and(|node| node.known)
     }
@@ -84,9 +84,9 @@ impl Graph {
             .map(|(id, _)| id.as_ref())
     }
 
-    /// Migrations that depend on each other in a circle, one after the other; none where no circle is.
+    /// Migrations that depend on each other in a circle, in their order; `None` if there is no circle.
     pub fn circle(&self) -> Option<Vec<MigrationId>> {
-        // What has no parent left is taken away until nothing is, or only circles and what stands behind them.
+        // Nodes without a parent are removed until nothing is left but circles and what depends on them.
         let mut waiting: BTreeMap<&MigrationId, usize> =
             self.nodes.iter().map(|(id, node)| (id.as_ref(), node.parents.len())).collect();
         let mut ready: Vec<&MigrationId> =
@@ -118,8 +118,8 @@ impl Graph {
         plan
     }
 
-    /// Appends `start` and all before it that are not in `done` yet: Django's `iterative_dfs`, which takes parents
-    /// from the last name to the first.
+    /// Appends `start` and everything before it that is not in `done` yet: Django's `iterative_dfs`, which visits
+    /// parents from the last name to the first.
     fn visit<'a>(
         &'a self,
         start: &'a MigrationId,
@@ -163,7 +163,7 @@ impl Graph {
         }
     }
 
-    /// What `__first__` and `__latest__` stand for; `None` where Django makes no edge of it.
+    /// What `__first__` and `__latest__` mean; `None` if Django makes no edge of it.
     fn resolve(
         &self,
         key: &MigrationId,
@@ -195,7 +195,7 @@ impl Graph {
         self.nodes.entry(parent).or_default().children.insert(child);
     }
 
-    /// The name as the graph has it already, or a new one.
+    /// The name that the graph already has, or a new one.
     fn node(&self, id: &MigrationId) -> Arc<MigrationId> {
         self.nodes.get_key_value(id).map_or_else(|| Arc::new(id.clone()), |(id, _)| Arc::clone(id))
     }
@@ -249,7 +249,7 @@ impl Graph {
     }
 }
 
-/// The squashes, those that another squash replaces before it (possible since Django 6.0).
+/// The squashes. One that another squash replaces comes before it (possible since Django 6.0).
 fn nested_first<'a>(facts: &'a [&'a MigrationFacts]) -> Vec<&'a MigrationFacts> {
     let squashes = Squashes::of(facts.iter().copied());
     let mut found: Vec<&MigrationFacts> =

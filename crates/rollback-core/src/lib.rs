@@ -1,8 +1,8 @@
-//! The nouns of django-rollback and its pure rules: commits, migrations, applied sets, the graph, the plan, and
-//! the schema as a value.
+//! The nouns of django-rollback and its pure rules: commits, migrations, applied sets, the graph, the plan, and the
+//! schema as a value.
 //!
-//! Nothing here reads a clock, a file, the environment or a database, and nothing prints: values in, values out.
-//! `clippy.toml` beside this crate checks that.
+//! Values go in, values come out. Nothing here reads a clock, a file, the environment or a database, and nothing
+//! prints; `clippy.toml` beside this crate checks that.
 
 pub mod applied;
 pub mod capsule;

@@ -47,7 +47,7 @@ impl fmt::Display for MigrationId {
 
 /// What planning has to know about one migration, as its file says it.
 ///
-/// Dependencies stand as written: a name may be `__first__` or `__latest__`, and a swappable dependency is the
+/// Dependencies are as written: a name may be `__first__` or `__latest__`, and a swappable dependency is the
 /// app that the setting names, with `__first__` (what Django's `swappable_dependency` makes of it).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MigrationFacts {
@@ -58,7 +58,7 @@ pub struct MigrationFacts {
     /// `Migration.run_before`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub run_before: Vec<MigrationId>,
-    /// `Migration.replaces`: what a squash stands for.
+    /// `Migration.replaces`: the migrations that a squash replaces.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub replaces: Vec<MigrationId>,
     /// `Migration.atomic`.
@@ -67,20 +67,20 @@ pub struct MigrationFacts {
     /// The operations that cannot be undone, each as Django describes it: `RunPython (operation 2)`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub irreversible: Vec<String>,
-    /// The operations that run code of the project or SQL of its own when they are undone.
+    /// The operations that run code of the project or custom SQL when they are undone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub custom: Vec<CustomOperation>,
-    /// SHA-256 of the file's text; none where nobody has seen it.
+    /// SHA-256 of the file's text; `None` if it is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
 }
 
-/// An operation that runs code of the project or SQL of its own when it is undone.
+/// An operation that runs code of the project or custom SQL when it is undone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CustomOperation {
     /// The operation as Django describes it: `RunPython fill (operation 2)`.
     pub operation: String,
-    /// The SQL that it runs; none where it is code, which may do anything.
+    /// The SQL that it runs; `None` if it is code, which may do anything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sql: Option<String>,
 }
@@ -109,14 +109,13 @@ impl MigrationFacts {
         }
     }
 
-    /// The operation for whose sake undoing the migration cannot share a transaction: with `atomic = False`, the first
-    /// that does more than make and drop indexes. (Django's own operations can all share one, those of concurrent
-    /// indexes too: inside a transaction the plain operation takes their place.)
+    /// The operation that must run outside a transaction when the migration is undone: with `atomic = False`, the last
+    /// one that does more than create and drop indexes. Django's own operations can all share a transaction, also those
+    /// of concurrent indexes: there the plain operation replaces them.
     pub fn outside_transaction(&self) -> Option<&str> {
-        let blocks_sharing =
-            |custom: &&CustomOperation| !custom.sql.as_deref().is_some_and(sql::only_indexes);
+        let needs_it = |custom: &&CustomOperation| !custom.sql.as_deref().is_some_and(sql::only_indexes);
         let custom = self.custom.iter().filter(|_| !self.atomic);
-        custom.rev().find(blocks_sharing).map(|custom| custom.operation.as_str())
+        custom.rev().find(needs_it).map(|custom| custom.operation.as_str())
     }
 
     /// The operation with a statement that the database refuses in the transaction that the migration asks for, and
@@ -132,12 +131,12 @@ impl MigrationFacts {
     }
 }
 
-/// What Django's loader finds in a project: every migration file, squashed and replaced ones alike.
+/// What Django's loader finds in a project: every migration file, also squashed and replaced ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProjectFacts {
     /// One entry for each migration file.
     pub migrations: Vec<MigrationFacts>,
-    /// Labels of the installed apps without migrations. A dependency on one of them is no edge.
+    /// Labels of the installed apps without migrations. A dependency on one of them makes no edge.
     #[serde(default)]
     pub unmigrated_apps: BTreeSet<String>,
 }

@@ -1,9 +1,8 @@
-//! Releases that nobody saved: what was applied at a commit, told from its migration files and from what was applied
-//! later.
+//! Releases that nobody saved: what was applied at a commit, by its migration files and by what was applied later.
 //!
-//! A migration belongs to such a release when the commit has it, or a squash of it, and what it stands for is applied
-//! still. Rows that no commit has a file for come from elsewhere: from Django, from packages. Nobody knows when they were
-//! applied, so they count as applied all along.
+//! A migration belongs to such a release if the commit has it or a squash of it, and its parts are still applied. Rows
+//! without a file in any commit come from elsewhere: from Django, from packages. When they were applied is unknown, so
+//! they count as applied all along.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,24 +13,24 @@ use crate::squash::Squashes;
 /// The migration files of one commit.
 #[derive(Clone, Debug, Default)]
 pub struct Tree {
-    /// All of them.
+    /// All migration files.
     pub files: BTreeSet<MigrationId>,
-    /// What is known of those that replace others.
+    /// What is known about those that replace others.
     pub squashes: Vec<MigrationFacts>,
-    /// Those that may replace others, and whose text does not tell which.
+    /// Those that may replace others, but do not say which.
     pub doubtful: BTreeSet<MigrationId>,
 }
 
-/// What past releases are told from.
+/// What past releases are rebuilt from.
 #[derive(Clone, Copy, Debug)]
 pub struct Evidence<'a> {
     /// What is applied now.
     pub now: &'a AppliedSet,
-    /// What was applied at the release that comes after all commits but the last.
+    /// What was applied at the later release: that of the last commit.
     pub later: &'a AppliedSet,
-    /// The commits, oldest first. The last one is that of the later release.
+    /// The commits, oldest first. The last one is the later release's.
     pub trees: &'a [Tree],
-    /// What else is known of migrations.
+    /// What else is known about migrations.
     pub remembered: &'a [MigrationFacts],
     /// The app label of django-rollback itself: its own tables are never undone.
     pub own_app: &'a str,
@@ -40,24 +39,24 @@ pub struct Evidence<'a> {
 /// What was applied at a commit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rebuilt {
-    /// The set.
+    /// The migrations that were applied.
     pub applied: AppliedSet,
-    /// The files of the commit that are not in it, as they are not applied any more, or never were.
+    /// The commit's migrations that are not among them: no longer applied, or never.
     pub not_applied: Vec<MigrationId>,
-    /// What is in it although no commit has a file for it.
+    /// Those among them for which no commit has a file.
     pub assumed: Vec<MigrationId>,
 }
 
-/// Why nobody can tell what was applied at a commit.
+/// Why a release cannot be rebuilt.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Lost {
     /// The commit has no migration.
     #[error("it has no migrations")]
     NoMigrations,
-    /// What a squash stands for is not known.
+    /// What a squash replaces is unknown.
     #[error("the file of {0} does not say what it replaces")]
     Doubtful(MigrationId),
-    /// The app has other migrations now: they were made anew.
+    /// The app's migrations were made anew: none of these is applied, but others are.
     #[error("none of its migrations of {app} is applied, but others of {app} are")]
     MadeAnew {
         /// The app's label.
@@ -69,14 +68,14 @@ pub enum Lost {
 pub struct Past<'a> {
     evidence: Evidence<'a>,
     squashes: Squashes,
-    /// What every file of a commit stands for, commit by commit: the files, and what they replace.
+    /// All names that each commit's files have: their own, and those of what they replace.
     names: Vec<BTreeSet<MigrationId>>,
     /// The newest commit that has a migration or a squash of it.
     newest: BTreeMap<MigrationId, usize>,
-    /// The rows of the later release that are applied still.
-    base: AppliedSet,
-    /// What these rows and those of now stand for.
-    ground: BTreeSet<MigrationId>,
+    /// The rows of the later release that are still applied.
+    later_rows: AppliedSet,
+    /// The parts that were applied at the later release and still are.
+    applied_parts: BTreeSet<MigrationId>,
 }
 
 impl<'a> Past<'a> {
@@ -90,10 +89,10 @@ impl<'a> Past<'a> {
             newest.extend(names.iter().map(|name| (name.clone(), place)));
         }
         let now = squashes.fold(evidence.now);
-        let ground = squashes.fold(evidence.later).intersection(&now).cloned().collect();
+        let applied_parts = squashes.fold(evidence.later).intersection(&now).cloned().collect();
         let is_left = |row: &&MigrationId| squashes.parts(row).is_subset(&now);
-        let base = evidence.later.iter().filter(is_left).cloned().collect();
-        Self { evidence, squashes, names, newest, base, ground }
+        let later_rows = evidence.later.iter().filter(is_left).cloned().collect();
+        Self { evidence, squashes, names, newest, later_rows, applied_parts }
     }
 
     /// What was applied at the commit with this place among the trees.
@@ -109,43 +108,43 @@ impl<'a> Past<'a> {
         let known = self.names[place].iter().filter(|name| self.is_applied(name));
         let own = self.evidence.now.iter().filter(|row| row.app == self.evidence.own_app);
         let assumed: Vec<MigrationId> =
-            self.base.iter().filter(|row| self.is_assumed(row, place)).cloned().collect();
+            self.later_rows.iter().filter(|row| self.is_assumed(row, place)).cloned().collect();
         let applied = known.chain(own).chain(&assumed).cloned().collect();
         Ok(Rebuilt { applied, not_applied, assumed })
     }
 
-    /// What is applied now, under every name that stands for a part of it.
+    /// What is applied now, also under the names of its parts.
     pub fn names_of_now(&self) -> AppliedSet {
         let now = self.evidence.now;
         now.iter().cloned().chain(self.squashes.fold(now)).collect()
     }
 
     fn is_applied(&self, migration: &MigrationId) -> bool {
-        self.squashes.parts(migration).is_subset(&self.ground)
+        self.squashes.parts(migration).is_subset(&self.applied_parts)
     }
 
-    /// Whether a row that the commit has no file for counts as applied there.
+    /// Whether a row counts as applied at a commit that has no file for it.
     fn is_assumed(&self, row: &MigrationId, place: usize) -> bool {
         let came_later = self.newest.get(row).is_some_and(|newest| *newest > place);
         let last = self.evidence.trees.last().map_or(&self.names[place], |tree| &tree.files);
-        // An app that has left the repository had what its last files say; what is new comes from a package.
+        // An app that has left the repository had what its last files say; anything newer comes from a package.
         let has_left = has_app(&self.evidence.trees[place].files, &row.app) && !has_app(last, &row.app);
         row.app != self.evidence.own_app && !self.names[place].contains(row) && !came_later && !has_left
     }
 
-    /// A squash of unknown contents may hide what the commit had, also one that came later.
+    /// A squash whose contents are unknown may hide what the commit had, also if it came later.
     fn refuse_doubt(&self, place: usize) -> Result<(), Lost> {
         let is_known = |id: &&MigrationId| self.evidence.remembered.iter().any(|facts| facts.id == **id);
         let doubtful = self.evidence.trees[place..].iter().flat_map(|tree| &tree.doubtful);
         doubtful.filter(|id| !is_known(id)).map(|id| Err(Lost::Doubtful(id.clone()))).next().unwrap_or(Ok(()))
     }
 
-    /// Where none of an app's migrations is left, going back would undo the app as a whole.
+    /// If none of an app's migrations is applied any more, going back would undo the whole app.
     fn refuse_new_history(&self, tree: &Tree, not_applied: &[MigrationId]) -> Result<(), Lost> {
         let apps: BTreeSet<&str> = not_applied.iter().map(|id| id.app.as_str()).collect();
         let is_anew = |app: &&str| {
             let mut files = tree.files.iter().filter(|file| file.app == **app);
-            files.all(|file| !self.is_applied(file)) && self.base.iter().any(|row| row.app == **app)
+            files.all(|file| !self.is_applied(file)) && self.later_rows.iter().any(|row| row.app == **app)
         };
         match apps.into_iter().find(is_anew) {
             Some(app) => Err(Lost::MadeAnew { app: app.to_owned() }),
@@ -154,7 +153,7 @@ impl<'a> Past<'a> {
     }
 }
 
-/// What the files of a commit stand for, by their own words: themselves, and what they replace.
+/// All names that the files of a commit have, by their own words: theirs, and those of what they replace.
 fn names(tree: &Tree) -> BTreeSet<MigrationId> {
     let squashes = Squashes::of(&tree.squashes);
     tree.files.iter().flat_map(|file| squashes.rows(file)).collect()
@@ -169,9 +168,9 @@ mod tests {
     use super::*;
     use crate::testing::{id, ids, migrations};
 
-    /// Commits are separated by `|`, the last is that of the release that was saved; a file whose squash is not known
-    /// ends with `?`. `now` and `later` are rows. What is told of each commit but the last, after `-` what is not applied
-    /// of it, after `~` what is assumed.
+    /// Commits are separated by `|`; the last one is the release that was saved. A file that may be a squash of unknown
+    /// contents ends with `?`. `now` and `later` are rows. Each commit but the last has an expectation: what was applied,
+    /// after `-` what is not applied, after `~` what is assumed.
     fn check_with(commits: &str, later: &str, now: &str, remembered: &str, expected: &[&str]) {
         let trees: Vec<Tree> = commits.split('|').map(tree).collect();
         let set = |text: &str| ids(text).into_iter().collect::<AppliedSet>();

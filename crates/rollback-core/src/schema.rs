@@ -1,8 +1,8 @@
-//! A schema as a value: everything that a database's catalogue says of tables, indexes, constraints and views, said so
-//! that two databases, or one database at two moments, can be compared.
+//! A schema as a value: everything that a database's catalogue says about tables, indexes, constraints and views, in a
+//! form in which two databases, or one database at two moments, can be compared.
 //!
 //! Nothing in it depends on object ids or on the order of creation. The names that Django and PostgreSQL make up for
-//! constraints, indexes and sequences do not count: the same constraint has another one after an `ALTER` than after a
+//! constraints, indexes and sequences do not count: after an `ALTER` the same constraint has another name than after a
 //! `CREATE`.
 
 use std::collections::BTreeMap;
@@ -19,16 +19,16 @@ pub mod sqlite;
 pub struct SchemaObject {
     /// What it is: `table`, `column`, `index`, `constraint`, `sequence`, `view`, …
     pub kind: String,
-    /// The table that it is on; for what is on no table, its own name.
+    /// Its table; its own name if it is not on a table.
     pub table: String,
-    /// Its name; empty where the table says it all, or where the name was made up.
+    /// Its name; empty if the table is enough to name it, or if the name was made up.
     pub name: String,
-    /// All there is to say of it, in the database's own words.
+    /// Everything else, in the database's own words.
     pub definition: String,
 }
 
 impl SchemaObject {
-    /// An object; a made-up name is left out, and white space is made even.
+    /// An object. A made-up name is left out, and white space is normalised.
     pub fn new(kind: &str, table: &str, name: &str, definition: &str) -> Self {
         let named = !(matches!(kind, "constraint" | "index" | "sequence") && is_made_up(name, table));
         Self {
@@ -54,7 +54,7 @@ impl From<SchemaObject> for (String, String, String, String) {
 
 /// The endings of the names that PostgreSQL makes up: `shop_item_name_key`.
 const ENDINGS: [&str; 6] = ["key", "pkey", "fkey", "check", "excl", "seq"];
-/// The longest name that PostgreSQL keeps; it cuts made-up ones to it.
+/// The longest name that PostgreSQL keeps; it cuts longer ones.
 const LONGEST_NAME: usize = 63;
 
 /// Whether Django or PostgreSQL made the name up: Django's end with eight hex digits, or have them before a suffix
@@ -76,7 +76,7 @@ fn has_ending(name: &str, table: &str) -> bool {
         && (start == table || start.starts_with(&format!("{table}_")) || name.len() >= LONGEST_NAME - 1)
 }
 
-/// Everything in a database's schema, in one order.
+/// Everything in a database's schema, sorted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Schema {
     objects: Vec<SchemaObject>,
@@ -105,7 +105,7 @@ impl Schema {
         &self.objects
     }
 
-    /// The form in which it is stored: `{"format":1,"objects":[["column","shop_item","price","integer"],…]}`. Its hash
+    /// The stored form: `{"format":1,"objects":[["column","shop_item","price","integer"],…]}`. Its hash
     /// is the fingerprint: equal schemas have equal ones.
     pub fn encode(&self) -> Stored {
         Stored::of(&Document { format: FORMAT, objects: self.objects.clone() })
@@ -117,7 +117,7 @@ impl Schema {
         Ok(document.objects.into_iter().collect())
     }
 
-    /// What only one of the two has, in one order. An object that changed stands there twice.
+    /// What only one of the two has, in a fixed order. An object that changed is in it twice.
     pub fn differences(&self, found: &Self) -> Vec<SchemaDifference> {
         let mut counts: BTreeMap<&SchemaObject, (usize, usize)> = BTreeMap::new();
         for object in &self.objects {
@@ -147,9 +147,9 @@ pub struct SchemaDifference {
 /// Which of two schemas lacks an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Side {
-    /// It was expected, and is not there.
+    /// It was expected, and is missing.
     Missing,
-    /// It is there, and was not expected.
+    /// It exists, and was not expected.
     Surplus,
 }
 
@@ -163,7 +163,7 @@ impl Side {
     }
 }
 
-/// The differences that are not among those of before: each of those excuses one like it.
+/// The differences that did not exist before. Each earlier difference excuses one equal difference now.
 pub fn new_differences(now: &[SchemaDifference], before: &[SchemaDifference]) -> Vec<SchemaDifference> {
     let mut excused: Vec<&SchemaDifference> = before.iter().collect();
     let is_new = |difference: &&SchemaDifference| match excused.iter().position(|known| known == difference) {
@@ -176,7 +176,7 @@ pub fn new_differences(now: &[SchemaDifference], before: &[SchemaDifference]) ->
     now.iter().filter(is_new).cloned().collect()
 }
 
-/// Differences as sentences, one for each object: what changed is told with both definitions.
+/// Differences as sentences, one for each object. A change is described by both definitions.
 pub fn describe(differences: &[SchemaDifference]) -> Vec<String> {
     let mut objects: BTreeMap<(&str, &str, &str), [Vec<&str>; 2]> = BTreeMap::new();
     for SchemaDifference { object, side } in differences {

@@ -1,28 +1,12 @@
-//! SQL text, as far as a rule needs to look into it: its words, and what a database does not do in a transaction.
+//! SQL text, as far as a rule has to look into it: what a statement does, what no transaction allows, and what may be
+//! shown of it.
 
-/// The keywords with which the definition of a constraint begins.
-const CONSTRAINTS: [&str; 5] = ["constraint", "unique", "check", "foreign", "primary"];
+mod token;
 
-/// The words of SQL text: keywords and bare names in lower case, quoted names without their quotes (but for those that
-/// would be taken for the keyword of a constraint), texts with theirs,
-/// every other character for itself; no comments.
-pub(crate) fn words(sql: &str) -> Vec<String> {
-    let word = |Token { kind, text }| match kind {
-        Kind::Nothing => None,
-        Kind::Name(quote) => {
-            let inner = text.trim_start_matches('[').trim_end_matches(']').trim_matches(quote);
-            if CONSTRAINTS.contains(&inner.to_lowercase().as_str()) {
-                return Some(format!("\"{inner}\""));
-            }
-            Some(inner.replace(&format!("{quote}{quote}"), &quote.to_string()))
-        }
-        Kind::Text => Some(text.to_owned()),
-        Kind::Number | Kind::Other => Some(text.to_lowercase()),
-    };
-    tokens(sql).into_iter().filter_map(word).collect()
-}
+pub(crate) use token::words;
+use token::{Kind, Token, tokens};
 
-/// The text without the values in it, in one line: they may be the contents of rows.
+/// The text in one line, without values: they may be the contents of rows.
 pub fn without_values(sql: &str) -> String {
     let shown = tokens(sql).into_iter().map(|Token { kind, text }| match kind {
         Kind::Nothing => " ",
@@ -32,77 +16,19 @@ pub fn without_values(sql: &str) -> String {
     shown.collect::<String>().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// A piece of SQL text (<https://www.sqlite.org/lang_expr.html>,
-/// <https://www.postgresql.org/docs/current/sql-syntax-lexical.html>).
-struct Token<'s> {
-    kind: Kind,
-    text: &'s str,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// White space or a comment.
-    Nothing,
-    /// A name in these quotes.
-    Name(char),
-    /// A text in its quotes.
-    Text,
-    /// A number.
-    Number,
-    /// A keyword, a bare name, or one character.
-    Other,
-}
-
-fn tokens(sql: &str) -> Vec<Token<'_>> {
-    let (mut tokens, mut rest) = (Vec::new(), sql);
-    while let Some(first) = rest.chars().next() {
-        let has_escapes =
-            tokens.last().is_some_and(|before: &Token<'_>| before.text.eq_ignore_ascii_case("e"));
-        let (kind, length) = match first {
-            '\'' if has_escapes => (Kind::Text, quoted_with_escapes(rest)),
-            '\'' => (Kind::Text, quoted(rest, first)),
-            '"' | '`' => (Kind::Name(first), quoted(rest, first)),
-            '[' => (Kind::Name('['), rest.find(']').map_or(rest.len(), |end| end + 1)),
-            '-' if rest.starts_with("--") => (Kind::Nothing, rest.find('\n').unwrap_or(rest.len())),
-            '/' if rest.starts_with("/*") => {
-                (Kind::Nothing, rest[2..].find("*/").map_or(rest.len(), |end| end + 4))
-            }
-            '$' => match dollar_quoted(rest) {
-                Some(length) => (Kind::Text, length),
-                None => (Kind::Other, word_length(rest)),
-            },
-            _ if first.is_ascii_digit() => {
-                let end = rest.find(|c: char| !(is_part_of_a_word(c) || c == '.'));
-                (Kind::Number, end.unwrap_or(rest.len()))
-            }
-            _ if is_part_of_a_word(first) => (Kind::Other, word_length(rest)),
-            _ if first.is_whitespace() => (Kind::Nothing, first.len_utf8()),
-            _ => (Kind::Other, first.len_utf8()),
-        };
-        let (text, after) = rest.split_at(length);
-        tokens.push(Token { kind, text });
-        rest = after;
-    }
-    tokens
-}
-
-fn word_length(text: &str) -> usize {
-    text.find(|character| !is_part_of_a_word(character)).unwrap_or(text.len())
-}
-
-/// What a statement is, as far as it matters for constraints that are checked at the end.
+/// What a statement does, as far as constraints that are checked at the end depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Statement {
     /// It changes the schema.
     Schema,
-    /// It only asks, or has to do with the transaction.
+    /// It only reads, or is about the transaction.
     Question,
-    /// It changes rows, or may do anything.
+    /// It changes rows, or it may do anything.
     Change,
 }
 
 impl Statement {
-    /// What the text is, by its first word.
+    /// What the statement does, by its first word.
     pub fn of(sql: &str) -> Self {
         match words(sql).first().map(String::as_str) {
             Some("alter" | "drop" | "create" | "truncate" | "comment") => Self::Schema,
@@ -112,7 +38,7 @@ impl Statement {
     }
 }
 
-/// The text, where the index that it makes or drops is not made or dropped concurrently: no transaction takes that.
+/// The text without the `CONCURRENTLY` of an index, which no transaction allows.
 pub fn without_concurrently(sql: &str) -> String {
     let mut before: Vec<String> = Vec::new();
     let mut text = String::with_capacity(sql.len());
@@ -133,55 +59,12 @@ pub fn without_concurrently(sql: &str) -> String {
     text
 }
 
-/// Whether Django's schema editor of SQLite gives a table that it has remade its own name back.
+/// Whether this is how Django's schema editor for SQLite gives a remade table its own name back.
 pub fn renames_remade_table(sql: &str) -> bool {
     sql.starts_with("ALTER TABLE \"new__")
 }
 
-/// The length of a text in which a backslash takes the meaning from the next character.
-fn quoted_with_escapes(text: &str) -> usize {
-    let mut places = text.char_indices().skip(1);
-    while let Some((place, character)) = places.next() {
-        match character {
-            '\\' => drop(places.next()),
-            '\'' => return place + 1,
-            _ => {}
-        }
-    }
-    text.len()
-}
-
-fn is_part_of_a_word(character: char) -> bool {
-    character.is_alphanumeric() || matches!(character, '_' | '$')
-}
-
-/// The length of the quoted word that the text begins with; a doubled quote stands for one.
-fn quoted(text: &str, quote: char) -> usize {
-    let mut places = text.char_indices().skip(1).peekable();
-    while let Some((place, character)) = places.next() {
-        if character != quote {
-            continue;
-        }
-        if places.peek().is_some_and(|(_, next)| *next == quote) {
-            places.next();
-        } else {
-            return place + character.len_utf8();
-        }
-    }
-    text.len()
-}
-
-/// The length of a text that PostgreSQL quotes with dollars, `$tag$ … $tag$`, if it begins with one.
-fn dollar_quoted(text: &str) -> Option<usize> {
-    let end_of_tag = 1 + text[1..].find('$')?;
-    let tag = &text[..=end_of_tag];
-    let is_tag = tag[1..end_of_tag].chars().all(|character| character.is_alphanumeric() || character == '_');
-    let body = &text[tag.len()..];
-    is_tag.then(|| body.find(tag).map_or(text.len(), |end| tag.len() + end + tag.len()))
-}
-
-/// The beginnings of statements that PostgreSQL refuses inside a transaction (its documentation says so of each), and
-/// of those that would end ours.
+/// How statements begin that PostgreSQL refuses inside a transaction, by its documentation, or that would end ours.
 const REFUSED: &[&[&str]] = &[
     &["vacuum"],
     &["create", "database"],
@@ -201,8 +84,8 @@ const REFUSED: &[&[&str]] = &[
     &["abort"],
 ];
 
-/// The first statement in the text that cannot be inside a transaction, by its first words. A `CONCURRENTLY` of an
-/// index is none: inside a transaction the plain operation takes its place.
+/// The first words of the first statement that cannot be inside a transaction. The `CONCURRENTLY` of an index is
+/// allowed: inside a transaction the plain operation replaces it.
 pub(crate) fn refuses_transaction(sql: &str) -> Option<String> {
     let words = words(sql);
     let mut statements = words.split(|word| word == ";");
@@ -240,7 +123,7 @@ fn is_refused(statement: &[String]) -> bool {
         || (concurrently && !is_index && !statement.starts_with(&["refresh".to_owned()]))
 }
 
-/// Whether a statement in the text may remove rows or values.
+/// Whether a statement in the text may delete rows or values.
 pub(crate) fn may_remove_data(sql: &str) -> bool {
     words(sql).split(|word| word == ";").any(|statement| {
         let mut pairs = statement.windows(2).map(|pair| (pair[0].as_str(), pair[1].as_str()));
@@ -252,7 +135,7 @@ pub(crate) fn may_remove_data(sql: &str) -> bool {
     })
 }
 
-/// Whether the text does nothing but make and drop indexes.
+/// Whether the text only creates and drops indexes.
 pub(crate) fn only_indexes(sql: &str) -> bool {
     words(sql)
         .split(|word| word == ";")
@@ -266,6 +149,8 @@ fn is_index_statement(statement: &[String]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
     #[test]
     fn the_body_of_a_trigger_ends_no_transaction() {
         let trigger = "CREATE TRIGGER a AFTER INSERT ON b BEGIN UPDATE b SET c = 1; DELETE FROM d; END";
@@ -298,8 +183,6 @@ mod tests {
         assert_eq!(Statement::of("/* x */ update a set b = 1"), Statement::Change);
         assert_eq!(Statement::of("WITH a AS (DELETE FROM b RETURNING c) SELECT 1"), Statement::Change);
     }
-
-    use super::*;
 
     #[test]
     fn statements_that_cannot_be_in_a_transaction_are_found() {

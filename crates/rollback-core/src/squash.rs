@@ -5,18 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::applied::AppliedSet;
 use crate::migration::{MigrationFacts, MigrationId};
 
-/// Which migrations stand for which others.
+/// Which migrations replace which others.
 ///
-/// States are compared after *folding*: a squash is exchanged for the migrations that it replaces, those that are
-/// squashes themselves too. What is left, the *parts*, is the same before and after a squash.
+/// States are compared after *folding*: every squash is exchanged for the migrations that it replaces, and again if
+/// those are squashes. What is left, the *parts*, is the same before and after squashing.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Squashes {
     replaces: BTreeMap<MigrationId, BTreeSet<MigrationId>>,
 }
 
 impl Squashes {
-    /// The squashes among `facts`. Facts of one migration may come several times, as from its file and from what is
-    /// remembered of it: what it replaced by any of them counts.
+    /// The squashes among `facts`. A migration may come several times, for example from its file and from what is
+    /// remembered about it: everything that any of them says it replaces counts.
     pub(crate) fn of<'a>(facts: impl IntoIterator<Item = &'a MigrationFacts>) -> Self {
         let mut squashes = Self::default();
         for fact in facts {
@@ -39,7 +39,7 @@ impl Squashes {
         parts
     }
 
-    /// All names that stand for `migration` or a part of it: the rows that go when it is undone.
+    /// All names of `migration` and of what it replaces: the rows that go when it is undone.
     pub(crate) fn rows(&self, migration: &MigrationId) -> BTreeSet<MigrationId> {
         let (mut parts, mut seen) = (BTreeSet::new(), BTreeSet::new());
         self.walk(migration, &mut seen, &mut parts);
@@ -51,7 +51,7 @@ impl Squashes {
         set.iter().flat_map(|migration| self.parts(migration)).collect()
     }
 
-    /// How many squashes are nested below `migration`: 0 for none.
+    /// How many squashes are nested in `migration`; 0 if it is not a squash.
     pub(crate) fn depth(&self, migration: &MigrationId) -> usize {
         self.rows(migration).iter().filter(|row| self.replaces.contains_key(row)).count()
     }

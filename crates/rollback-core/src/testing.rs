@@ -13,8 +13,8 @@ pub(crate) fn ids(text: &str) -> Vec<MigrationId> {
     text.split_whitespace().map(id).collect()
 }
 
-/// One migration a line: `a.3 < a.1 a.2 before b.1 replaces a.0 irreversible RunSQL nonatomic code sql VACUUM source 1f`, every
-/// part after the name optional.
+/// One migration a line; every part after the name is optional:
+/// `a.3 < a.1 a.2 before b.1 replaces a.0 irreversible RunSQL nonatomic code sql VACUUM source 1f`.
 pub(crate) fn migrations(text: &str) -> Vec<MigrationFacts> {
     text.lines().map(str::trim).filter(|line| !line.is_empty()).map(migration).collect()
 }

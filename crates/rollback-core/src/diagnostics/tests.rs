@@ -183,8 +183,8 @@ fn warnings_about_migrations() {
     );
     check_warning(
         &Warning::NotApplied { migrations: ids("a.1 a.2 a.3 a.4 a.5 a.6 a.7") },
-        "a.1, a.2, a.3, a.4, a.5 and 2 more of the release are no longer applied; `migrate` with the release's code applies \
-         them again",
+        "a.1, a.2, a.3, a.4, a.5 and 2 more of the release are no longer applied; `migrate` with the release's code \
+         applies them again",
     );
     let current = || "03ec91e (v2)".to_owned();
     check_warning(

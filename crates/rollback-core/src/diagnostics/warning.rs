@@ -108,7 +108,8 @@ impl fmt::Display for Warning {
                 let migrations = list(migrations);
                 write!(
                     f,
-                    "{migrations} of the release {is} no longer applied; `migrate` with the release's code applies {it} again"
+                    "{migrations} of the release {is} no longer applied; `migrate` with the release's code applies {it} \
+                     again"
                 )
             }
             Self::NotSaved { migrations, current } => {

@@ -1,6 +1,6 @@
-//! SQLite's catalogue is the text of each `CREATE` statement, rewritten at each `ALTER`. Here it is cut into words, so
-//! that quoting, case of keywords, spacing and comments do not count, and a table into its definitions, so that their
-//! order does not.
+//! SQLite's catalogue is the text of each `CREATE` statement, rewritten at each `ALTER`. Here the text is cut into
+//! words, so that quotes, case of keywords, spaces and comments do not count. A table is cut into its definitions, so
+//! that their order does not count.
 
 use super::SchemaObject;
 use crate::sql::words;
@@ -11,7 +11,7 @@ pub fn objects(kind: &str, table: &str, name: &str, sql: &str) -> Vec<SchemaObje
     match kind {
         "table" => table_objects(table, &words),
         "index" => {
-            // its name, which stands apart
+            // Its name is a field of its own.
             if let Some(place) = words.iter().position(|word| word == "index") {
                 words.drain(place..words.len().min(place + 2));
             }
