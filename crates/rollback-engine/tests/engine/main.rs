@@ -1,5 +1,8 @@
 //! The use cases of the engine, over a database in memory and a scripted project.
 
+// Helpers of tests, which clippy does not take for tests.
+#![allow(clippy::unwrap_used)]
+
 mod ahead;
 mod capsules;
 mod execute;
