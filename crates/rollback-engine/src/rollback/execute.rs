@@ -210,13 +210,13 @@ impl Execution<'_> {
             let left = self.store.existing(&self.prepared.tables)?;
             self.store.lock_tables(&left)?;
         }
-        match self.manners.max_lost_rows {
-            Some(limit) => refuse_losses(
-                super::survey::lost_rows_now(&mut self.store, &self.prepared.drops, limit)?,
-                self.manners,
-            ),
-            None => Ok(()),
-        }
+        let Some(limit) = self.manners.max_lost_rows else { return Ok(()) };
+        let drops = if self.prepared.plan.is_atomic() {
+            self.prepared.drops.clone()
+        } else {
+            super::survey::still_there(&mut self.store, &self.prepared.drops)?
+        };
+        refuse_losses(super::survey::lost_rows_now(&mut self.store, &drops, limit)?, self.manners)
     }
 
     /// Announces in a transaction of its own. Nothing has been written when it fails.

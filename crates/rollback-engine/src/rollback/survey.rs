@@ -64,6 +64,14 @@ pub(super) fn survey(
     Ok(())
 }
 
+/// The data that is there now under its names: an earlier segment may have dropped or renamed other.
+pub(super) fn still_there(store: &mut Store<'_>, drops: &[Drop]) -> Result<Vec<Drop>> {
+    let name = store.name();
+    let mut survey = Survey { database: store.database(), columns: BTreeMap::new() };
+    survey.columns = survey.all_columns().map_err(|error| EngineError::Database { database: name, error })?;
+    Ok(drops.iter().filter(|drop| survey.has_data_of(drop)).cloned().collect())
+}
+
 /// How many rows and values would be lost as of now; no more are counted than it takes to know that the limit is passed.
 pub(super) fn lost_rows_now(store: &mut Store<'_>, drops: &[Drop], limit: i64) -> Result<i64> {
     let name = store.name();

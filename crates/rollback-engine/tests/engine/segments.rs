@@ -31,6 +31,25 @@ fn each_segment_is_permanent_by_itself() {
 }
 
 #[test]
+fn what_an_earlier_segment_has_dropped_is_not_counted_again() {
+    let mut shop = shop();
+    shop.max_lost_rows = Some(0);
+    shop.roll_back("v1").unwrap();
+    assert_eq!(shop.tables(), "shop_0001");
+}
+
+/// Rows that come between two segments are counted before the one that drops them.
+#[test]
+fn rows_that_come_between_two_segments_stop_the_rollback() {
+    let mut shop = shop();
+    shop.max_lost_rows = Some(0);
+    shop.project.also_run("shop.0003", "INSERT INTO shop_0002 (id) VALUES (1)");
+    let stopped = shop.roll_back("v1").unwrap_err();
+    assert!(matches!(stopped, EngineError::Stopped { done: 2, total: 3, .. }), "{stopped}");
+    assert_eq!(shop.ask("SELECT count(*) FROM shop_0002"), "1");
+}
+
+#[test]
 fn a_failure_before_anything_is_permanent_takes_everything_back() {
     let mut shop = shop();
     shop.project.fail("shop.0004", "ValueError: no");
