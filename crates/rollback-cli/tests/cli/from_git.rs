@@ -63,7 +63,7 @@ fn an_import() {
       Unapply shop.0002_price
     Releases that leave the list: 2222222 (v2).
     --- stderr
-    Warning: 1111111 (v1) was imported from git, which does not know its schema, so the result is not compared with it.
+    Warning: 1111111 (v1) was imported from git without a schema, so the result cannot be verified.
     --- exit code 0
     ");
 }

@@ -2,6 +2,9 @@
 //!
 //! `cargo insta test --accept -p rollback-cli --test cli` writes the snapshots again after a change of words.
 
+// Helpers of tests, which clippy does not take for tests.
+#![allow(clippy::unwrap_used)]
+
 mod documents;
 mod from_git;
 mod help;

@@ -132,7 +132,7 @@ fn the_database_is_not_what_the_release_had() {
       + blog.0001
       - shop.0002_price
     Schema: not the one that the release had.
-      index by_hand of shop_0001_item is there as well: `create on shop_0001_item ( name )`
+      index by_hand of shop_0001_item is unexpected: `create on shop_0001_item ( name )`
     --- exit code 1
     ");
 }
@@ -227,8 +227,8 @@ fn harmful_names_are_escaped() {
       Unapply ev'il\u{1b}[2J.x\u{a}\u{202e}
       Unapply shop.0002_price, by its recorded SQL
     Releases that leave the list: 2222222 (v2).
-    Blocker: ev'il\u{1b}[2J.x\u{a}\u{202e} must be undone, and its file is not here.
-      hint: run this from the image or checkout of the release that has ev'il\u{1b}[2J.x\u{a}\u{202e}, with its app in INSTALLED_APPS
+    Blocker: ev'il\u{1b}[2J.x\u{a}\u{202e} must be undone, but its file is missing.
+      hint: run the command from the image or checkout of a release that has ev'il\u{1b}[2J.x\u{a}\u{202e}, with its app in INSTALLED_APPS
     --- stderr
     Warning: ev'il\u{1b}[2J.x\u{a}\u{202e} was applied after the current release 2222222 (v2) was saved.
     --- exit code 1

@@ -39,13 +39,13 @@ fn a_target_that_no_release_answers_to() {
     ");
     assert_snapshot!(refused("rollback -c v1"), @"
     --- stderr
-    error: `v1` is not a commit hash: only the digits 0-9 and a-f may stand in one
+    error: `v1` is not a commit hash: it may only contain the digits 0-9 and a-f
       hint: for a tag use `-t v1`; `list` shows the saved commits
     --- exit code 2
     ");
     assert_snapshot!(refused("rollback -c abc"), @"
     --- stderr
-    error: `abc` is too short for a commit: at least 4 digits are needed
+    error: `abc` is too short for a commit: use at least 4 digits
       hint: for a tag use `-t abc`; `list` shows the saved commits
     --- exit code 2
     ");
@@ -75,7 +75,7 @@ fn a_target_that_no_release_answers_to() {
     ");
     assert_snapshot!(refused("rollback -c ' '"), @"
     --- stderr
-    error: ` ` is not a commit hash: only the digits 0-9 and a-f may stand in one
+    error: ` ` is not a commit hash: it may only contain the digits 0-9 and a-f
       hint: is the shell variable unset? Leave `--commit` out to go back to the previous release
     --- exit code 2
     ");
@@ -111,7 +111,7 @@ fn a_tag_of_a_commit_that_was_never_saved() {
     door.repository = Some(FakeRepository::new().commit("v1", "").commit("v9", ""));
     assert_snapshot!(door.run("rollback -t v9"), @"
     --- stderr
-    error: tag v9 is commit 9999999999999999999999999999999999999999, and no release is saved for that commit
+    error: tag v9 points to commit 9999999999999999999999999999999999999999, which was never saved
       hint: `list` shows the saved releases
     --- exit code 1
     ");
@@ -160,23 +160,40 @@ fn there_is_no_release_before() {
 
 #[test]
 fn a_commit_that_is_none() {
-    for name in ["DJANGO_ROLLBACK_COMMIT"] {
-        let mut door = manage();
-        door.variable(name, "v1");
-        assert_snapshot!(door.run("save"), @"
-        --- stderr
-        error: DJANGO_ROLLBACK_COMMIT: `v1` is not a commit hash: only the digits 0-9 and a-f may stand in one
-          hint: give the full hash: `git rev-parse HEAD` prints it
-        --- exit code 2
-        ");
-        door.variable(name, "abcdef0");
-        assert_snapshot!(door.run("save"), @"
-        --- stderr
-        error: DJANGO_ROLLBACK_COMMIT: `abcdef0` is not a full commit hash: it has 7 digits, not 40 or 64
-          hint: give the full hash: `git rev-parse HEAD` prints it
-        --- exit code 2
-        ");
-    }
+    let shop = shop();
+    let mut door = shop.door();
+    let mut refused = |line: &str| refused(&shop, &mut door, line);
+    assert_snapshot!(refused("save --release ''"), @"
+    --- stderr
+    error: --commit: the commit is empty
+      hint: give the full hash: `git rev-parse HEAD` prints it
+    --- exit code 2
+    ");
+    assert_snapshot!(refused("save --release v1"), @"
+    --- stderr
+    error: --commit: `v1` is not a commit hash: it may only contain the digits 0-9 and a-f
+      hint: give the full hash: `git rev-parse HEAD` prints it
+    --- exit code 2
+    ");
+    assert_snapshot!(refused("save --release abcdef0"), @"
+    --- stderr
+    error: --commit: `abcdef0` is not a full commit hash: it has 7 digits, not 40 or 64
+      hint: give the full hash: `git rev-parse HEAD` prints it
+    --- exit code 2
+    ");
+    assert_snapshot!(refused("stamp --release v1"), @"
+    --- stderr
+    error: --commit: `v1` is not a commit hash: it may only contain the digits 0-9 and a-f
+      hint: give the full hash: `git rev-parse HEAD` prints it
+    --- exit code 2
+    ");
+    door.variable("DJANGO_ROLLBACK_COMMIT", "v1");
+    assert_snapshot!(door.run("save"), @"
+    --- stderr
+    error: DJANGO_ROLLBACK_COMMIT: `v1` is not a commit hash: it may only contain the digits 0-9 and a-f
+      hint: give the full hash: `git rev-parse HEAD` prints it
+    --- exit code 2
+    ");
 }
 
 /// What `line` says after this change of the tables.
@@ -193,7 +210,7 @@ fn damaged_rows() {
     let set = "hash = (SELECT applied_set FROM django_rollback_appsstate WHERE id = 1)";
     assert_snapshot!(damaged(&format!("UPDATE django_rollback_appliedset SET body = body || ' ' WHERE {set}"), "rollback"), @"
     --- stderr
-    error: the stored set of release 1111111111111111111111111111111111111111 cannot be used: its bytes do not match its hash 6434d79a4779b73106593fc4e5c1566f72f1fe3a31fcdbd0116532c28d6c5f11
+    error: the stored set of release 1111111111111111111111111111111111111111 cannot be used: its content does not match its hash 6434d79a4779b73106593fc4e5c1566f72f1fe3a31fcdbd0116532c28d6c5f11
       hint: it was changed from outside: restore it from a backup, or go back to another release
     --- exit code 1
     ");
@@ -217,7 +234,7 @@ fn damaged_rows() {
     ");
     assert_snapshot!(damaged("UPDATE django_rollback_appsstate SET \"commit\" = 'nonsense' WHERE id = 1", "list"), @"
     --- stderr
-    error: row 1 of django_rollback_appsstate in the SQLite database in memory is damaged: in the column commit, `nonsense` is not a commit hash: only the digits 0-9 and a-f may stand in one
+    error: row 1 of django_rollback_appsstate in the SQLite database in memory is damaged: in the column commit, `nonsense` is not a commit hash: it may only contain the digits 0-9 and a-f
       hint: it was changed from outside: mend it, or restore it from a backup
     --- exit code 1
     ");
@@ -283,7 +300,7 @@ fn documents_of_a_newer_version() {
     };
     assert_snapshot!(damaged(&stored("django_rollback_appliedset", "applied_set", "4, "), "rollback"), @"
     --- stderr
-    error: the stored set of release 1111111111111111111111111111111111111111 cannot be used: it has format 2, and this version reads up to 1
+    error: the stored set of release 1111111111111111111111111111111111111111 cannot be used: it has format 2, but this version reads at most format 1
       hint: use the version of django-rollback that the newer release has
     --- exit code 1
     ");

@@ -64,7 +64,7 @@ fn a_plan_in_segments() {
       Unapply shop.0002_price
     Releases that leave the list: 2222222 (v2).
     --- stderr
-    Warning: shop.0003_fill has `atomic = False`, and its RunPython (operation 1) has to run outside a transaction: the steps before it are made permanent first, and a failure from then on leaves the rollback part-way.
+    Warning: shop.0003_fill has `atomic = False`, and its RunPython (operation 1) must run outside a transaction: the steps before it are committed first, so a later failure leaves the rollback part-way.
     --- exit code 0
     ");
 }
@@ -94,7 +94,7 @@ fn a_plan_with_drift() {
       Unapply shop.0002_price, by its recorded SQL
     Releases that leave the list: 2222222 (v2).
     --- stderr
-    Warning: the schema is not the one that the current release 2222222 (v2) was saved with, and what differs is left as it is: index by_hand of shop_0001_item is there as well: `create on shop_0001_item ( name )`.
+    Warning: the schema differs from the one saved with the current release 2222222 (v2), and these differences stay: index by_hand of shop_0001_item is unexpected: `create on shop_0001_item ( name )`.
     --- exit code 0
     ");
 }
@@ -236,8 +236,8 @@ fn a_blocked_rollback() {
       Unapply gone.0001
       Unapply shop.0002_price, by its recorded SQL
     Releases that leave the list: 2222222 (v2).
-    Blocker: gone.0001 must be undone, and its file is not here.
-      hint: run this from the image or checkout of the release that has gone.0001, with its app in INSTALLED_APPS
+    Blocker: gone.0001 must be undone, but its file is missing.
+      hint: run the command from the image or checkout of a release that has gone.0001, with its app in INSTALLED_APPS
     --- stderr
     Warning: gone.0001 was applied after the current release 2222222 (v2) was saved.
     error: the rollback cannot run: 1 thing is in the way
@@ -250,8 +250,8 @@ fn a_blocked_rollback() {
       Unapply gone.0001
       Unapply shop.0002_price, by its recorded SQL
     Releases that leave the list: 2222222 (v2).
-    Blocker: gone.0001 must be undone, and its file is not here.
-      hint: run this from the image or checkout of the release that has gone.0001, with its app in INSTALLED_APPS
+    Blocker: gone.0001 must be undone, but its file is missing.
+      hint: run the command from the image or checkout of a release that has gone.0001, with its app in INSTALLED_APPS
     --- stderr
     Warning: gone.0001 was applied after the current release 2222222 (v2) was saved.
     --- exit code 1
@@ -274,9 +274,9 @@ fn every_blocker_says_the_way_out() {
       Unapply shop.0002
     Releases that leave the list: 2222222 (v2).
     Blocker: shop.0002 cannot be undone: RunSQL is irreversible.
-      hint: give the operation a reverse in shop.0002 (for RunPython and RunSQL a `noop` will do if nothing is to be undone), deploy that file and run this again; or go back to a release that has the migration
-    Blocker: shop.0003 must be undone, its file is not here, and of its archived source: its source was not there when it was saved.
-      hint: run this from the image or checkout of 2222222 (v2): its source was not there when it was saved
+      hint: give the operation a reverse in shop.0002 (`noop` if there is nothing to undo), deploy that file and run the command again; or go back to a release that has shop.0002
+    Blocker: shop.0003 must be undone, but its file is missing and its archived source cannot be used: its source was not there when it was saved.
+      hint: run the command from the image or checkout of 2222222 (v2)
     --- exit code 1
     ");
     assert_snapshot!(shop.door().run("plan --way sql"), @"
@@ -286,11 +286,11 @@ fn every_blocker_says_the_way_out() {
       Unapply shop.0002
     Releases that leave the list: 2222222 (v2).
     Blocker: shop.0002 cannot be undone: RunSQL is irreversible.
-      hint: give the operation a reverse in shop.0002 (for RunPython and RunSQL a `noop` will do if nothing is to be undone), deploy that file and run this again; or go back to a release that has the migration
-    Blocker: shop.0003 cannot be undone by the way `sql`: its SQL was not recorded.
-      hint: allow another way, or run this from the image or checkout of 2222222 (v2)
-    Blocker: shop.0002 cannot be undone by the way `sql`: its SQL was not recorded.
-      hint: allow another way, or run this from the image or checkout of 2222222 (v2)
+      hint: give the operation a reverse in shop.0002 (`noop` if there is nothing to undo), deploy that file and run the command again; or go back to a release that has shop.0002
+    Blocker: shop.0003 cannot be undone with `--way sql`: its SQL was not recorded.
+      hint: allow another way, or run the command from the image or checkout of 2222222 (v2)
+    Blocker: shop.0002 cannot be undone with `--way sql`: its SQL was not recorded.
+      hint: allow another way, or run the command from the image or checkout of 2222222 (v2)
     --- exit code 1
     ");
     assert_snapshot!(shop.door().run("plan --require-rehearsal"), @"
@@ -300,11 +300,11 @@ fn every_blocker_says_the_way_out() {
       Unapply shop.0002
     Releases that leave the list: 2222222 (v2).
     Blocker: shop.0002 cannot be undone: RunSQL is irreversible.
-      hint: give the operation a reverse in shop.0002 (for RunPython and RunSQL a `noop` will do if nothing is to be undone), deploy that file and run this again; or go back to a release that has the migration
-    Blocker: shop.0003 must be undone, its file is not here, and of its archived source: its source was not there when it was saved.
-      hint: run this from the image or checkout of 2222222 (v2): its source was not there when it was saved
-    Blocker: going back to 1111111 (v1) in this way was never rehearsed.
-      hint: `manage.py rollback rehearse` does it on a scratch copy, with the code of the current release; or leave `--require-rehearsal` out
+      hint: give the operation a reverse in shop.0002 (`noop` if there is nothing to undo), deploy that file and run the command again; or go back to a release that has shop.0002
+    Blocker: shop.0003 must be undone, but its file is missing and its archived source cannot be used: its source was not there when it was saved.
+      hint: run the command from the image or checkout of 2222222 (v2)
+    Blocker: this plan for 1111111 (v1) was never rehearsed.
+      hint: run `manage.py rollback rehearse` with the code of the current release: it works on a scratch copy. Or leave out `--require-rehearsal`
     --- exit code 1
     ");
 }
@@ -364,7 +364,7 @@ fn a_schema_that_is_not_the_releases() {
     Rollback from 2222222 (v2) to 1111111 (v1): 1 step in one transaction.
       Unapplying shop.0002_price... OK (TIME)
     --- stderr
-    error: after all steps the schema is not the one that 1111111 (v1) was saved with, and everything is as it was before: index left_behind of shop_0001_item is there as well: `create on shop_0001_item ( name )`
+    error: after all steps the schema is not the one that 1111111 (v1) was saved with, and everything is as it was before: index left_behind of shop_0001_item is unexpected: `create on shop_0001_item ( name )`
       hint: a migration does not go back exactly: mend its reverse, deploy that file and run this again; `--no-verify` accepts the result as it is
     --- exit code 1
     ");
@@ -470,9 +470,11 @@ fn part_way_resumed() {
     --- stdout
     Rollback from 2222222 (v2) to 1111111 (v1): 3 steps in 3 segments.
       Unapplying shop.0004_name... OK (TIME)
+      Unapplying shop.0003_fill... OK (TIME)
     --- stderr
-    Warning: shop.0003_fill has `atomic = False`, and its RunPython (operation 1) has to run outside a transaction: the steps before it are made permanent first, and a failure from then on leaves the rollback part-way.
-    error: stopped after 1 of 3 steps: the SQLite database in memory: no such table: shop_0004_name
+    Warning: shop.0003_fill has `atomic = False`, and its RunPython (operation 1) must run outside a transaction: the steps before it are committed first, so a later failure leaves the rollback part-way.
+      Unapplying shop.0002_price... FAILED
+    error: stopped after 2 of 3 steps: shop.0002_price could not be undone: ValueError: no
       hint: the steps that are done are recorded: mend the cause, then run the same command again, which goes on from here; `status` shows where the database is
     --- exit code 3
     ");
@@ -480,18 +482,15 @@ fn part_way_resumed() {
     --- stdout
     The database is at 2222222 (v2) already: nothing to do.
     --- stderr
-    Warning: the release had shop.0004_name, which the database does not have any more; `migrate` of that release applies it again.
+    Warning: shop.0003_fill, shop.0004_name of the release are no longer applied; `migrate` with the release's code applies them again.
     --- exit code 0
     ");
     shop.project.fix();
     assert_snapshot!(shop.door().run("rollback --resume"), @"
     --- stdout
-    Rollback from 2222222 (v2) to 1111111 (v1): 2 steps in 2 segments.
-      Unapplying shop.0003_fill... OK (TIME)
+    Rollback from 2222222 (v2) to 1111111 (v1): 1 step in one transaction.
       Unapplying shop.0002_price... OK (TIME)
     The database is back at 1111111 (v1), and its schema is the one that the release had.
-    --- stderr
-    Warning: shop.0003_fill has `atomic = False`, and its RunPython (operation 1) has to run outside a transaction: the steps before it are made permanent first, and a failure from then on leaves the rollback part-way.
     --- exit code 0
     ");
     assert_snapshot!(shop.door().run("rollback --resume"), @"
@@ -511,18 +510,20 @@ fn part_way_left_there() {
     Rollback from 2222222 (v2) to 1111111 (v1): 3 steps in 3 segments.
       Unapplying shop.0004_name... OK (TIME)
     --- stderr
-    Warning: shop.0003_fill has `atomic = False`, and its RunPython (operation 1) has to run outside a transaction: the steps before it are made permanent first, and a failure from then on leaves the rollback part-way.
-    error: stopped after 1 of 3 steps: the SQLite database in memory: no such table: shop_0004_name
+    Warning: shop.0003_fill has `atomic = False`, and its RunPython (operation 1) must run outside a transaction: the steps before it are committed first, so a later failure leaves the rollback part-way.
+      Unapplying shop.0003_fill... FAILED
+    error: stopped after 1 of 3 steps: shop.0003_fill could not be undone: ValueError: no
       hint: the steps that are done are recorded: mend the cause, then run the same command again, which goes on from here; `status` shows where the database is
     --- exit code 3
     ");
     assert_snapshot!(shop.copy().door().run("rollback --abort --format json"), @r#"
     --- stdout
-    {"format":1,"event":"aborted","undone":["shop.0004_name"],"left":["shop.0003_fill","shop.0002_price"],"in_doubt":false}
+    {"format":1,"event":"aborted","undone":["shop.0004_name"],"left":["shop.0003_fill","shop.0002_price"],"in_doubt":true}
     --- stderr
     The rollback is closed, and the database stays where it is.
     These are undone for good; what they dropped is gone:
       shop.0004_name
+    shop.0003_fill had begun outside a transaction, and may be undone in part: compare its tables before you go on.
     These are still applied:
       shop.0003_fill
       shop.0002_price
@@ -534,6 +535,7 @@ fn part_way_left_there() {
     The rollback is closed, and the database stays where it is.
     These are undone for good; what they dropped is gone:
       shop.0004_name
+    shop.0003_fill had begun outside a transaction, and may be undone in part: compare its tables before you go on.
     These are still applied:
       shop.0003_fill
       shop.0002_price
@@ -593,10 +595,10 @@ fn the_binary_hands_over_what_only_django_can_do() {
     Rollback from 2222222 (v2) to 1111111 (v1): 1 step in one transaction.
       Unapply shop.0002
     Releases that leave the list: 2222222 (v2).
-    Blocker: undoing these migrations needs the project's code, and no manage.py was found: shop.0002 (its SQL was not recorded).
-      hint: run it where the project's `manage.py` is, name its folder with `-p`, or use `manage.py rollback_migrations` there
+    Blocker: undoing needs the project's code, and no manage.py was found: shop.0002 (its SQL was not recorded).
+      hint: run the command in the folder of the project's `manage.py`, name it with `-p`, or run `manage.py rollback_migrations` there
     --- stderr
-    Warning: what would be lost is not counted here: `manage.py rollback plan` does that.
+    Warning: losses are not counted here; `manage.py rollback plan` counts them.
     error: the rollback cannot run: 1 thing is in the way
       hint: nothing was changed: each blocker above says the way out
     --- exit code 1
@@ -768,8 +770,8 @@ fn a_script_that_cannot_be_written() {
     Rollback from 2222222 (v2) to 1111111 (v1): 1 step in one transaction.
       Unapply shop.0002
     Releases that leave the list: 2222222 (v2).
-    Blocker: shop.0002 cannot be undone by the way `sql`: its SQL was not recorded.
-      hint: allow another way, or run this from the image or checkout of 2222222 (v2)
+    Blocker: shop.0002 cannot be undone with `--way sql`: its SQL was not recorded.
+      hint: allow another way, or run the command from the image or checkout of 2222222 (v2)
     --- stderr
     error: the rollback cannot run: 1 thing is in the way
       hint: nothing was changed: each blocker above says the way out

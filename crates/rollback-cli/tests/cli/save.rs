@@ -208,6 +208,7 @@ fn a_variable_of_the_platform_or_of_the_project() {
 #[test]
 fn a_stamp_carries_the_commit_into_an_image() {
     let folder = tempfile::tempdir().expect("a temporary folder");
+    let place = folder.path().canonicalize().expect("it is there").display().to_string();
     let mut door = manage();
     door.environment.working_directory = folder.path().to_owned();
     door.repository = Some(FakeRepository::new().commit("v3", ""));
@@ -216,18 +217,14 @@ fn a_stamp_carries_the_commit_into_an_image() {
     {"format":1,"commit":"3333333333333333333333333333333333333333","tags":["v3"]}
     --- exit code 0
     "#);
-    let said = door
-        .run("stamp")
-        .replace(&folder.path().canonicalize().expect("it is there").display().to_string(), "FOLDER");
+    let said = door.run("stamp").replace(&place, "FOLDER");
     assert_snapshot!(said, @"
     --- stdout
     Wrote FOLDER/.django-rollback-release for commit 3333333 (from the git repository at /srv/shop).
     --- exit code 0
     ");
     door.repository = None;
-    let said = door
-        .run("save")
-        .replace(&folder.path().canonicalize().expect("it is there").display().to_string(), "FOLDER");
+    let said = door.run("save").replace(&place, "FOLDER");
     assert_snapshot!(said, @"
     --- stdout
     Saved release 3333333 (v3) with 6 migrations (commit from the file FOLDER/.django-rollback-release).
@@ -238,13 +235,12 @@ fn a_stamp_carries_the_commit_into_an_image() {
 #[test]
 fn a_stamp_that_is_damaged() {
     let folder = tempfile::tempdir().expect("a temporary folder");
+    let place = folder.path().canonicalize().expect("it is there").display().to_string();
     let stamp = r#"{"format": 2, "commit": "1111111111111111111111111111111111111111"}"#;
     std::fs::write(folder.path().join(".django-rollback-release"), stamp).expect("it can be written");
     let mut door = manage();
     door.environment.working_directory = folder.path().to_owned();
-    let said = door
-        .run("save")
-        .replace(&folder.path().canonicalize().expect("it is there").display().to_string(), "FOLDER");
+    let said = door.run("save").replace(&place, "FOLDER");
     assert_snapshot!(said, @"
     --- stderr
     error: the file FOLDER/.django-rollback-release is not what `django-rollback stamp` writes: it has format 2, and this version reads up to 1
