@@ -219,7 +219,7 @@ def test_variables_without_a_commit_are_named(on_sqlite: Project, tmp_path: Path
 @BOTH_DOORS
 def test_the_path_is_not_there(on_sqlite: Project, tmp_path: Path, door: str) -> None:
     path = tmp_path / "nowhere"
-    message = f"cannot read the git repository at {path}: there is no such folder"
+    message = f"cannot read the git repository at {path}: no such folder"
     check(on_sqlite, door, ["save", "-p", str(path)], (1, message, None))
 
 
@@ -691,19 +691,19 @@ def test_a_save_gives_up_waiting_for_the_lock(releases: TwoReleases) -> None:
     [
         (
             "postgresql://shop:letmein@db/shop",
-            "the database URL contains a password: on the command line every user can see it in the process list, and "
-            "it stays in the shell's history",
+            "the database URL contains a password: other users can see it in the process list, and the shell keeps it in "
+            "its history",
             "put the URL into DATABASE_URL or into a file named with --database-file, or keep the password in "
             "PGPASSWORD or ~/.pgpass",
         ),
         (
             "postgresql://shop@db/shop?password=letmein",
-            "the database URL contains a password: on the command line every user can see it in the process list, and "
-            "it stays in the shell's history",
+            "the database URL contains a password: other users can see it in the process list, and the shell keeps it in "
+            "its history",
             "put the URL into DATABASE_URL or into a file named with --database-file, or keep the password in "
             "PGPASSWORD or ~/.pgpass",
         ),
-        ("mysql://shop@db/shop", "MySQL is not supported yet", "SQLite and PostgreSQL are"),
+        ("mysql://shop@db/shop", "MySQL is not supported yet", "supported databases: PostgreSQL, SQLite"),
         (
             "oracle://shop@db/shop",
             "a `oracle://` database is not supported",
@@ -716,7 +716,7 @@ def test_a_save_gives_up_waiting_for_the_lock(releases: TwoReleases) -> None:
         ),
         (
             "sqlite://:memory:",
-            "an in-memory SQLite database lives inside another process and cannot be opened from here",
+            "an in-memory SQLite database belongs to another process and cannot be opened here",
             "name a file: sqlite:////path/to/file",
         ),
     ],

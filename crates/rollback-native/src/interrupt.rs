@@ -1,6 +1,6 @@
-//! Ctrl-C and SIGTERM: the first one stops the statement that runs, and the engine takes back what is under way.
+//! Ctrl-C and SIGTERM: the first one stops the running statement, and the engine undoes the transaction.
 //!
-//! It is raised once, as an error of the database, by the next call that may be stopped; a commit is none of them.
+//! It is raised once, as an error of the database, by the next call that may be stopped. A running commit may not.
 
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -29,7 +29,7 @@ pub fn requested() -> Option<i32> {
     Some(PENDING.load(Ordering::SeqCst)).filter(|signal| *signal != 0)
 }
 
-/// The interruption, if there is one that was not raised yet.
+/// The interruption, if there is one that has not been raised yet.
 fn raise() -> Option<DatabaseError> {
     let signal = requested()?;
     (!RAISED.swap(true, Ordering::SeqCst))
@@ -42,7 +42,7 @@ pub(crate) trait Cancel {
     fn canceller(&self) -> Option<Canceller>;
 }
 
-/// A connection of which the first one is known to `request`.
+/// A connection that `request` can interrupt; the newest one counts.
 pub(crate) struct Interruptible<D>(D);
 
 impl<D: Database + Cancel> Interruptible<D> {

@@ -1,8 +1,10 @@
 //! The `Database` port over a SQLite and a PostgreSQL driver, for the binary that runs without Python.
 //!
-//! A [`DatabaseUrl`] is read from text and the environment, then [`connect`] opens it. Which statements run,
-//! and in which order, is the engine's affair; this crate is never linked into the extension module, where
-//! Django's own connection is used.
+//! A [`DatabaseUrl`] is read from text and the environment, then [`connect`] opens it. The engine decides which
+//! statements run. This crate is never linked into the extension module, which uses Django's own connection.
+//!
+//! Each database has its own files: `postgres` and `sqlite`, and the same below `url`. Only [`connect`] and
+//! [`DatabaseUrl`] choose between them.
 
 pub mod interrupt;
 mod postgres;
@@ -22,7 +24,7 @@ use crate::interrupt::Interruptible;
 
 /// Opens the database that a URL names.
 ///
-/// A SQLite file is never created, and every failure to get a connection is `Unreachable`.
+/// A SQLite file is never created. Every failure to get a connection is `Unreachable`.
 pub fn connect(url: &DatabaseUrl) -> Result<Box<dyn Database>, DatabaseError> {
     match url {
         DatabaseUrl::Sqlite { path } => Ok(Box::new(Interruptible::new(SqliteDatabase::open(path)?))),

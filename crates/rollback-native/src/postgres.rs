@@ -1,7 +1,7 @@
 //! The `Database` port over the sync `postgres` driver.
 //!
-//! Every statement is unnamed and every parameter carries its type, so that a transaction pooler may hand each
-//! transaction to another session; nothing is set outside a transaction for the same reason.
+//! A transaction pooler may give each transaction to another session. So every statement is unnamed, every parameter
+//! carries its type, and nothing is set outside a transaction.
 
 mod connect;
 mod failure;
@@ -24,7 +24,7 @@ pub struct PostgresDatabase {
 }
 
 impl PostgresDatabase {
-    /// Connects to the first of the URL's servers that will do.
+    /// Connects to the first of the URL's servers that is suitable.
     pub fn connect(url: &PostgresUrl) -> Result<Self, DatabaseError> {
         let (client, server) = connect::first(url)?;
         let name = format!("the PostgreSQL database \"{}\" on {server}", url.database);
@@ -46,7 +46,7 @@ impl Cancel for PostgresDatabase {
     fn canceller(&self) -> Option<Canceller> {
         let (token, connector) = (self.client.cancel_token(), tls::connector(&self.url.tls).ok()?);
         Some(Box::new(move || {
-            // A request that does not arrive leaves the statement to its end: the signal is seen after it.
+            // If the request does not arrive, the statement runs to its end, and the signal is seen after it.
             let _ = token.cancel_query(connector.clone());
         }))
     }
@@ -78,11 +78,11 @@ impl Database for PostgresDatabase {
         self.batch("BEGIN")
     }
 
-    /// A commit that fails has taken everything back, whether or not the server did so itself.
+    /// A commit that fails undoes everything, whether or not the server did so itself.
     fn commit(&mut self) -> Result<(), DatabaseError> {
         let committed = self.check_not_aborted().and_then(|()| self.batch("COMMIT"));
         committed.inspect_err(|_| {
-            // the first failure is the one to tell
+            // The first failure is the one to report.
             let _ = self.batch("ROLLBACK");
         })
     }

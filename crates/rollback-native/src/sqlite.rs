@@ -1,7 +1,7 @@
 //! The `Database` port over SQLite, which the binary carries in itself.
 //!
-//! A file is never created, and one that cannot be written is opened for reading. Foreign keys are enforced
-//! as Django has them, but for a transaction that changes tables.
+//! A file is never created. One that cannot be written is opened for reading. Foreign keys are enforced as in Django,
+//! except in a transaction that changes tables.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::interrupt::{Cancel, Canceller};
 /// How long to wait for another process's lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What is added to the file's name for the file that is our lock. The door of Django adds the same.
+/// Our lock is a file with the database's name and this ending. Django's door uses the same.
 const LOCK_SUFFIX: &str = ".rollback-lock";
 
 /// An open SQLite file.
@@ -25,7 +25,7 @@ pub struct SqliteDatabase {
 }
 
 impl SqliteDatabase {
-    /// Opens a file that is there.
+    /// Opens an existing file.
     pub fn open(path: &Path) -> Result<Self, DatabaseError> {
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         refuse_what_is_no_file(&path)?;
@@ -51,7 +51,7 @@ impl SqliteDatabase {
     ) -> Result<(), DatabaseError> {
         let mut statement = self.connection.prepare(sql).map_err(|error| failure(&error))?;
         if statement.expanded_sql().is_none() {
-            // a text of nothing but comments: no statement to SQLite, a fine one to PostgreSQL
+            // Only comments: to SQLite that is no statement, but PostgreSQL accepts it.
             return Ok(());
         }
         bind(&mut statement, params)?;
@@ -96,7 +96,7 @@ impl Database for SqliteDatabase {
     fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64, DatabaseError> {
         let before = self.connection.total_changes();
         self.each_row(sql, params, |_| Ok(()))?;
-        // a statement that changes no rows leaves the count of the one before it
+        // A statement that changes no rows leaves the count of the statement before it.
         let changed = self.connection.total_changes() != before;
         Ok(if changed { self.connection.changes() } else { 0 })
     }
@@ -116,11 +116,11 @@ impl Database for SqliteDatabase {
         begun
     }
 
-    /// A commit that fails has taken everything back.
+    /// A commit that fails undoes everything.
     fn commit(&mut self) -> Result<(), DatabaseError> {
         let committed = self.batch("COMMIT");
         if committed.is_err() {
-            // the first failure is the one to tell
+            // The first failure is the one to report.
             let _ = self.roll_back();
         }
         committed.and(self.enforce_foreign_keys(true))
@@ -160,7 +160,7 @@ fn refuse_what_is_no_file(path: &Path) -> Result<(), DatabaseError> {
     }
 }
 
-/// For reading and writing, else for reading.
+/// For reading and writing if that is allowed, else for reading.
 fn open_as_far_as_allowed(path: &Path) -> Result<Connection, Error> {
     open(path, OpenFlags::SQLITE_OPEN_READ_WRITE).or_else(|error| {
         let kind = failure(&error).kind;
@@ -171,8 +171,8 @@ fn open_as_far_as_allowed(path: &Path) -> Result<Connection, Error> {
     })
 }
 
-/// A file in WAL mode needs two more files beside it, which cannot be made in a folder that is read-only.
-/// With no log and no journal there is nothing to miss: the file itself is complete.
+/// A file in WAL mode needs two more files beside it, which cannot be created in a read-only folder. Without a log and
+/// a journal the file itself is complete, so they are not needed.
 fn open_unchanging(path: &Path) -> Result<Connection, Error> {
     if has_companion(path, "-wal") || has_companion(path, "-journal") {
         return Err(Error::InvalidPath(path.to_owned()));
@@ -210,7 +210,7 @@ fn cannot_open(path: &Path, error: &Error) -> DatabaseError {
     DatabaseError::new(failure.kind, &message)
 }
 
-/// Binds by position: to SQLite `$1` is a name like any other, and the first name it meets has the position 1.
+/// Binds by position: to SQLite `$1` is a name like any other, and the first name in the text has position 1.
 fn bind(statement: &mut Statement<'_>, params: &[Value]) -> Result<(), DatabaseError> {
     let wanted = statement.parameter_count();
     if wanted != params.len() {
@@ -236,12 +236,12 @@ fn value(row: &rusqlite::Row<'_>, index: usize) -> Result<Value, DatabaseError> 
     match row.get_ref(index).map_err(|error| failure(&error))? {
         ValueRef::Null => Ok(Value::Null),
         ValueRef::Integer(number) => Ok(Value::Int(number)),
-        // as SQLite writes it: 1.0, not 1
+        // As SQLite writes it: 1.0, not 1.
         ValueRef::Real(number) => Ok(Value::Text(format!("{number:?}"))),
         ValueRef::Text(bytes) => Ok(Value::Text(String::from_utf8_lossy(bytes).into_owned())),
         ValueRef::Blob(_) => {
             let name = row.as_ref().column_name(index).unwrap_or("?");
-            let message = format!("the column \"{name}\" holds a blob, which is not read");
+            let message = format!("the column \"{name}\" holds a blob, which is not supported");
             Err(DatabaseError::new(DatabaseErrorKind::Other, &message))
         }
     }
@@ -258,7 +258,7 @@ fn failure(error: &Error) -> DatabaseError {
             DatabaseError::from_sqlite_code(code.extended_code, msg)
         }
         Error::MultipleStatement => {
-            DatabaseError::new(DatabaseErrorKind::Other, "there is more than one statement in the text")
+            DatabaseError::new(DatabaseErrorKind::Other, "the text has more than one statement")
         }
         other => DatabaseError::new(DatabaseErrorKind::Other, &other.to_string()),
     }

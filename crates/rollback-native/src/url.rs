@@ -1,7 +1,7 @@
 //! Where the database is: a URL as Django projects write it in `DATABASE_URL`, with libpq's fallbacks.
 //!
-//! Everything that decides about a connection is settled here, once; nothing here connects. A password is
-//! kept in a [`Secret`], so that nothing that is printed can hold one.
+//! Everything about a connection is decided here, once, and nothing here connects. A password is a [`Secret`], so that
+//! nothing that is printed can contain one.
 
 mod environment;
 mod error;
@@ -25,8 +25,8 @@ use self::split::Split;
 /// Which database to open, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DatabaseUrl {
-    /// A file. `sqlite:////srv/db.sqlite3` is absolute; `sqlite:///db.sqlite3` is relative to the working
-    /// directory, unless only `/db.sqlite3` exists: many write three slashes and mean an absolute path.
+    /// A file. `sqlite:////srv/db.sqlite3` is absolute. `sqlite:///db.sqlite3` is relative to the working directory,
+    /// unless only `/db.sqlite3` exists: many write three slashes and mean an absolute path.
     Sqlite {
         /// The file, absolute or relative to the working directory.
         path: PathBuf,
@@ -36,12 +36,12 @@ pub enum DatabaseUrl {
 }
 
 impl DatabaseUrl {
-    /// Reads a URL that came from a private place: a variable or a file. It may contain a password.
+    /// Reads a URL from a private place: a variable or a file. It may contain a password.
     pub fn parse(text: &str, env: &Environment<'_>) -> Result<Self, UrlError> {
         Self::from_split(&Split::new(text)?, env)
     }
 
-    /// Reads a URL that was given as a command-line argument, and refuses one that contains a password.
+    /// Reads a URL from a command-line argument. It may not contain a password.
     pub fn parse_argument(text: &str, env: &Environment<'_>) -> Result<Self, UrlError> {
         let split = Split::new(text)?;
         if split.has_password() {

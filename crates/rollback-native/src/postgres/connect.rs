@@ -1,5 +1,4 @@
-//! Getting a connection: one server after the other, each within its time, and a message that says what is
-//! wrong with which of them.
+//! Connects to one server after the other, each within its time. The message says what is wrong with each of them.
 
 use std::sync::mpsc;
 use std::thread;
@@ -22,7 +21,7 @@ enum Failure {
     Driver(Error),
 }
 
-/// Connects to the first server that will do, and says which one it is.
+/// Connects to the first server that is suitable, and returns it.
 pub(super) fn first(url: &PostgresUrl) -> Result<(Client, &Server), DatabaseError> {
     let connector = tls::connector(&url.tls)?;
     let mut reasons = Vec::new();
@@ -37,7 +36,7 @@ pub(super) fn first(url: &PostgresUrl) -> Result<(Client, &Server), DatabaseErro
     Err(DatabaseError::new(DatabaseErrorKind::Unreachable, &message))
 }
 
-/// Connects to one server. `prefer` falls back to no TLS where TLS itself is what fails, as in libpq.
+/// Connects to one server. As in libpq, `prefer` falls back to no TLS if TLS itself fails.
 fn attempt(url: &PostgresUrl, server: &Server, connector: &MakeRustlsConnect) -> Result<Client, Failure> {
     let config = config(url, server);
     let retries = config.get_ssl_mode() == SslMode::Prefer;
@@ -74,7 +73,7 @@ fn config(url: &PostgresUrl, server: &Server) -> Config {
     config
 }
 
-/// The driver knows three modes: what is verified is the connector's affair.
+/// The driver knows three modes; the connector decides what is verified.
 fn ssl_mode(mode: TlsMode) -> SslMode {
     match mode {
         TlsMode::Disable => SslMode::Disable,
@@ -99,9 +98,9 @@ fn channel_binding(binding: ChannelBinding) -> config::ChannelBinding {
     }
 }
 
-/// The driver's timeout ends when the socket is open: a server that is stopped or a forwarded port with
-/// nothing behind it would hang for ever. So it connects in a thread that is left behind in that case. The
-/// time is doubled: once for the socket, once for TLS and the login.
+/// The driver's timeout ends when the socket is open: a stopped server, or a forwarded port with nothing behind it,
+/// would hang forever. So a thread connects, and is abandoned if it takes too long. The time is doubled: once for the
+/// socket, once for TLS and the login.
 fn in_time(
     config: Config,
     connector: &MakeRustlsConnect,
@@ -112,7 +111,7 @@ fn in_time(
     };
     let (sender, receiver) = mpsc::channel();
     let connector = connector.clone();
-    // nobody receives what comes too late
+    // Nobody receives a connection that comes too late.
     thread::spawn(move || drop(sender.send(config.connect(connector))));
     match receiver.recv_timeout(timeout * 2) {
         Ok(outcome) => outcome.map_err(Failure::Driver),
@@ -120,12 +119,12 @@ fn in_time(
     }
 }
 
-/// Whether the failure is about TLS: the handshake's, or that the server wants this user without it.
+/// Whether TLS is what fails: its handshake, or a server that only accepts this user without TLS.
 fn refuses_tls(error: &Error) -> bool {
     is_handshake(error) || error.code() == Some(&SqlState::INVALID_AUTHORIZATION_SPECIFICATION)
 }
 
-/// The driver tells its kinds of failure apart in its words alone.
+/// The driver distinguishes its kinds of failure only by their words.
 fn is_handshake(error: &Error) -> bool {
     error.to_string().contains("TLS handshake")
 }
@@ -140,7 +139,7 @@ fn reason(failure: &Failure, url: &PostgresUrl, server: &Server) -> String {
     }
     let text = cause(error).map_or_else(|| error.to_string(), ToString::to_string);
     if text == "password missing" {
-        return format!("the server asks for a password and none was given{}", exposed_file(url, server));
+        return format!("the server requires a password, and none was given{}", exposed_file(url, server));
     }
     if is_handshake(error) {
         return format!("{}{}", text, tls_advice(&text, &url.tls));
@@ -148,11 +147,11 @@ fn reason(failure: &Failure, url: &PostgresUrl, server: &Server) -> String {
     without_number(&text)
 }
 
-/// Why a password that is there was not used.
+/// Why an existing password was not used.
 fn exposed_file(url: &PostgresUrl, server: &Server) -> String {
     match &url.exposed_password_file {
         Some(path) if server.password.is_none() => {
-            format!(" ({} is not used: others can read it until `chmod 600`)", path.display())
+            format!(" (ignored {}, which other users can read: run `chmod 600` on it)", path.display())
         }
         _ => String::new(),
     }
@@ -160,9 +159,9 @@ fn exposed_file(url: &PostgresUrl, server: &Server) -> String {
 
 fn tls_advice(text: &str, tls: &Tls) -> &'static str {
     if text.contains("UnknownIssuer") {
-        " (name the file of its authority with sslrootcert, or go without verification by sslmode=require)"
+        " (name its authority's certificate with sslrootcert, or skip verification with sslmode=require)"
     } else if text.contains("does not support TLS") && !tls.chosen {
-        " (for another host sslmode is verify-full; in a network that you trust, sslmode=prefer goes without)"
+        " (for remote hosts sslmode defaults to verify-full; in a network that you trust, use sslmode=prefer)"
     } else {
         ""
     }

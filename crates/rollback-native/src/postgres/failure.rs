@@ -4,7 +4,7 @@ use std::error::Error;
 
 use rollback_engine::ports::{DatabaseError, DatabaseErrorKind};
 
-/// The driver's failure as ours. Only the server's primary message is taken: the detail has row contents.
+/// The driver's failure as ours. Of the server's message only the primary part is used: the detail has row contents.
 pub(super) fn failure(error: &postgres::Error) -> DatabaseError {
     if let Some(reported) = error.as_db_error() {
         return DatabaseError::from_sqlstate(reported.code().code(), reported.message());

@@ -1,6 +1,6 @@
 //! TLS for PostgreSQL with libpq's levels of verification, over rustls with the ring provider.
 //!
-//! The provider is named in every call: a default for the whole process would depend on who came first.
+//! Every call names the provider: a default for the whole process would depend on who sets it first.
 
 use std::fmt::Display;
 use std::path::Path;
@@ -18,8 +18,8 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::url::{Roots, Tls, TlsMode};
 
-/// What makes the driver's TLS connections. It verifies as the mode asks; whether TLS is used at all is the
-/// driver's affair.
+/// Makes the driver's TLS connections. It verifies what the mode requires; the driver decides whether TLS is used at
+/// all.
 pub(crate) fn connector(tls: &Tls) -> Result<MakeRustlsConnect, DatabaseError> {
     let provider = Arc::new(crypto::ring::default_provider());
     let verifier = verifier(tls, provider.signature_verification_algorithms)?;
@@ -60,8 +60,8 @@ fn system_roots() -> Result<RootCertStore, DatabaseError> {
     let found = rustls_native_certs::load_native_certs();
     let roots = root_store(found.certs);
     if roots.is_empty() {
-        let message = "this machine has no root certificates to verify the server with: name the file of its \
-                       authority with sslrootcert";
+        let message = "this machine has no root certificates to verify the server: name its authority's \
+                       certificate with sslrootcert";
         return Err(DatabaseError::new(DatabaseErrorKind::Unreachable, message));
     }
     Ok(roots)
@@ -76,7 +76,7 @@ fn root_store(certificates: Vec<CertificateDer<'static>>) -> RootCertStore {
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, DatabaseError> {
     let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     match read {
-        Ok(certificates) if certificates.is_empty() => Err(unusable(path.display(), "no certificate in it")),
+        Ok(certificates) if certificates.is_empty() => Err(unusable(path.display(), "it has no certificate")),
         Ok(certificates) => Ok(certificates),
         Err(error) => Err(unusable(path.display(), error)),
     }
@@ -102,7 +102,7 @@ enum Names {
 struct Verified {
     algorithms: WebPkiSupportedAlgorithms,
     roots: RootCertStore,
-    /// Accepted as the server's own certificate, too: a self-signed one is no authority to rustls.
+    /// Also accepted as the server's own certificate: to rustls a self-signed one is no authority.
     trusted: Vec<CertificateDer<'static>>,
     names: Names,
 }
@@ -156,7 +156,7 @@ impl ServerCertVerifier for Verified {
     }
 }
 
-/// Accepts every certificate: the connection is encrypted, with whomever it may be.
+/// Accepts every certificate: the connection is encrypted, but the other side may be anyone.
 #[derive(Debug)]
 struct Unverified(WebPkiSupportedAlgorithms);
 
@@ -172,7 +172,7 @@ impl ServerCertVerifier for Unverified {
         Ok(ServerCertVerified::assertion())
     }
 
-    // rustls can only verify a signature with a certificate that it can read: an old one would be refused
+    // To verify a signature rustls must read the certificate, and it would refuse an old one.
     fn verify_tls12_signature(
         &self,
         _message: &[u8],

@@ -8,7 +8,7 @@ use super::failure::failure;
 /// A parameter and the type that the server is told.
 type Typed<'a> = (&'a (dyn ToSql + Sync), Type);
 
-/// Gives each parameter its type. `NULL` has none of its own: the server takes that of the column it goes to.
+/// Gives each parameter its type. `NULL` has none: the server uses the type of the column.
 pub(super) fn typed(params: &[Value]) -> Vec<Typed<'_>> {
     params.iter().map(typed_value).collect()
 }
@@ -34,13 +34,14 @@ fn value(row: &postgres::Row, index: usize) -> Result<Value, DatabaseError> {
         Type::INT4 => read(row, index, |number: i32| Value::Int(number.into())),
         Type::INT8 => read(row, index, Value::Int),
         Type::OID => read(row, index, |number: u32| Value::Int(number.into())),
-        // one byte, which the driver takes for a number
+        // One byte, which the driver reads as a number.
         Type::CHAR => read(row, index, |byte: i8| Value::Text(char::from(byte.cast_unsigned()).into())),
         Type::TEXT | Type::VARCHAR | Type::BPCHAR | Type::NAME | Type::UNKNOWN => {
             read(row, index, Value::Text)
         }
         ref other => {
-            let message = format!("the column \"{}\" has the type {other}, which is not read", column.name());
+            let message =
+                format!("the column \"{}\" has the type {other}, which is not supported", column.name());
             Err(DatabaseError::new(DatabaseErrorKind::Other, &message))
         }
     }

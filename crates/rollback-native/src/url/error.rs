@@ -1,19 +1,19 @@
-//! Why a text is no database URL, and what to write instead. No variant holds a part of the URL in which a
-//! password could stand.
+//! Why a text is not a database URL, and what to write instead. No variant holds a part of the URL that may be or
+//! contain a password.
 
 /// Why a text is not the URL of a database that can be opened.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UrlError {
-    /// Nothing was given, as when a variable is unset.
+    /// The URL is empty, for example because a variable is unset.
     #[error("the database URL is empty")]
     Empty,
-    /// No `scheme://` at its beginning.
+    /// It does not begin with `scheme://`.
     #[error("the database URL has no scheme")]
     NoScheme,
-    /// A URL with a password where other users can read it.
+    /// The URL has a password, and other users can read it.
     #[error(
-        "the database URL contains a password: on the command line every user can see it in the process list, \
-         and it stays in the shell's history"
+        "the database URL contains a password: other users can see it in the process list, and the shell keeps it \
+         in its history"
     )]
     PasswordOnCommandLine,
     /// MySQL and MariaDB.
@@ -23,30 +23,30 @@ pub enum UrlError {
     #[error("a `{0}://` database is not supported")]
     UnsupportedScheme(String),
     /// An in-memory SQLite database.
-    #[error("an in-memory SQLite database lives inside another process and cannot be opened from here")]
+    #[error("an in-memory SQLite database belongs to another process and cannot be opened here")]
     InMemory,
     /// A SQLite URL with something between the second and the third slash.
-    #[error("a SQLite URL has no host")]
+    #[error("a SQLite URL cannot have a host")]
     SqliteHost,
     /// A SQLite URL that ends where the path should begin.
     #[error("the SQLite URL names no file")]
     NoSqlitePath,
-    /// Percent-encoded bytes that are no text.
-    #[error("the {0} in the database URL is not UTF-8 once decoded")]
+    /// Percent-encoded bytes that are not text.
+    #[error("the {0} in the database URL does not decode to UTF-8")]
     NotUtf8(&'static str),
-    /// A character that ends a part of the URL, most likely in a password.
-    #[error("the database URL has a `/`, `?`, `#` or `@` where none can stand")]
+    /// A character that ends a part of the URL, most likely inside a password.
+    #[error("the database URL has a `/`, `?`, `#` or `@` where it is not allowed")]
     Unencoded,
-    /// A list of hosts with a hole in it.
+    /// A list of hosts with an empty entry.
     #[error("the list of hosts in the database URL has an empty entry")]
     EmptyHost,
-    /// A port that is no number, or out of range.
+    /// A port that is not a number, or out of range.
     #[error("the port of host `{host}` is not a number from 1 to 65535")]
     InvalidPort {
         /// The host before it.
         host: String,
     },
-    /// Neither one port for all hosts nor one for each.
+    /// Several ports, but not one for each host.
     #[error("there are {ports} ports for {hosts} hosts")]
     PortCount {
         /// How many hosts there are.
@@ -57,24 +57,24 @@ pub enum UrlError {
     /// Neither the URL nor the environment says who connects.
     #[error("the database URL names no user")]
     NoUser,
-    /// A parameter that this program does not know.
-    #[error("`{0}` is not a parameter of a database URL that this program knows")]
+    /// An unknown parameter.
+    #[error("unknown parameter `{0}` in the database URL")]
     UnknownParameter(String),
-    /// A parameter with a value it cannot have.
-    #[error("`{value}` is not a value of `{name}`, which is {expected}")]
+    /// A parameter with an invalid value.
+    #[error("`{value}` is not a valid `{name}`: use {expected}")]
     InvalidValue {
         /// The parameter.
         name: &'static str,
         /// What was given.
         value: String,
-        /// What it can be.
+        /// The valid values.
         expected: &'static str,
     },
-    /// A section of a service file, which is not read.
+    /// A section of a service file, which is not supported.
     #[error("`service` is not supported: the connection service file is not read")]
     Service,
-    /// `verify-ca` with the machine's own certificates: any host with any public certificate would do.
-    #[error("sslmode=verify-ca needs the certificate of your own authority")]
+    /// `verify-ca` with the machine's own certificates: it would accept any host with a public certificate.
+    #[error("sslmode=verify-ca requires the certificate of your own authority")]
     VerifyCaWithoutRoot,
     /// Only one of `sslcert` and `sslkey`.
     #[error("`sslcert` and `sslkey` must be given together")]
@@ -82,7 +82,7 @@ pub enum UrlError {
 }
 
 impl UrlError {
-    /// What to do about it, where that is known.
+    /// What to do about it, if that is known.
     pub fn hint(&self) -> Option<&str> {
         match self {
             Self::Empty => Some("set DATABASE_URL, for example to postgresql://user@host/name"),
@@ -103,7 +103,7 @@ impl UrlError {
                  is %23, `@` is %40",
             ),
             Self::InvalidPort { .. } => {
-                Some("a `:` in a user name or a password is written %3A, an IPv6 address as [::1]")
+                Some("write a `:` in a user name or a password as %3A, and an IPv6 address as [::1]")
             }
             Self::PortCount { .. } => Some("give one port for all hosts, or one for each of them"),
             Self::NoUser => Some("write postgresql://user@host/name, or set PGUSER"),
@@ -112,7 +112,7 @@ impl UrlError {
                 "name its file with sslrootcert, or use sslmode=verify-full with the certificates of this \
                  machine",
             ),
-            Self::MySql => Some("SQLite and PostgreSQL are"),
+            Self::MySql => Some("supported databases: PostgreSQL, SQLite"),
             Self::UnknownParameter(_)
             | Self::EmptyHost
             | Self::InvalidValue { .. }

@@ -1,9 +1,9 @@
-//! Parameters of a URL that are for Django and not for this program.
+//! Parameters of a URL that are for Django, not for this program.
 
 use super::UrlError;
 
-/// Parameters that Django projects put into a URL and that change nothing for this program: neither which
-/// database is reached nor how well the connection is protected.
+/// Parameters of Django projects that change nothing here: neither which database is reached nor how well the
+/// connection is protected.
 const IGNORED: &[&str] = &[
     "atomic_requests",
     "cached_statements",
@@ -27,7 +27,7 @@ const IGNORED: &[&str] = &[
     "transaction_mode",
 ];
 
-/// An error for a parameter that is not simply ignored.
+/// An error unless the parameter is ignored.
 pub(super) fn refuse_unless_ignored(name: &str) -> Result<(), UrlError> {
     match name.to_ascii_lowercase() {
         name if IGNORED.contains(&name.as_str()) => Ok(()),

@@ -26,17 +26,17 @@ pub struct PostgresUrl {
     pub database: String,
     /// How the connection is protected.
     pub tls: Tls,
-    /// How long to wait for one server; `None` waits for ever.
+    /// How long to wait for one server; `None` waits forever.
     pub connect_timeout: Option<Duration>,
     /// What the server's list of sessions shows.
     pub application_name: String,
     /// Command-line options for the server's session.
     pub options: Option<String>,
-    /// Which servers of several will do.
+    /// Which of several servers is suitable.
     pub target: SessionTarget,
     /// Whether the password's proof is bound to the TLS connection.
     pub channel_binding: ChannelBinding,
-    /// A password file that was not used because others can read it.
+    /// A password file that was ignored because other users can read it.
     pub exposed_password_file: Option<PathBuf>,
 }
 
@@ -45,7 +45,7 @@ pub struct PostgresUrl {
 pub struct Server {
     /// A name, an IP address, or the folder of a Unix socket, which begins with `/`.
     pub host: String,
-    /// The port; it is part of a socket's name, too.
+    /// The port, which is also part of a socket's name.
     pub port: u16,
     /// The password for this server, from the URL, `PGPASSWORD` or the password file.
     pub password: Option<Secret>,
@@ -54,9 +54,9 @@ pub struct Server {
 /// How the connection is protected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tls {
-    /// How much is asked of it.
+    /// How strict it is.
     pub mode: TlsMode,
-    /// Whether `mode` was chosen by the user, or is the default for these hosts.
+    /// Whether the user chose `mode`; otherwise it is the default for these hosts.
     pub chosen: bool,
     /// Which authorities are trusted.
     pub roots: Roots,
@@ -64,16 +64,16 @@ pub struct Tls {
     pub client: Option<ClientCertificate>,
 }
 
-/// How much is asked of TLS, in libpq's words. A Unix socket never uses TLS.
+/// How strict TLS is, in libpq's words. A Unix socket never uses TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TlsMode {
     /// No TLS.
     Disable,
-    /// TLS if the server has it, verified by nobody. `allow` means this, too.
+    /// TLS if the server supports it, without verification; also `allow`.
     Prefer,
-    /// TLS, verified by nobody.
+    /// TLS without verification.
     Require,
-    /// TLS with a certificate of a trusted authority, for whatever host.
+    /// TLS with a certificate of a trusted authority, for any host.
     VerifyCa,
     /// TLS with a certificate of a trusted authority for this host.
     VerifyFull,
@@ -91,20 +91,20 @@ pub enum Roots {
 /// A certificate for this client and its private key, as PEM files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientCertificate {
-    /// The certificate and those between it and its authority.
+    /// The certificate, and those between it and its authority.
     pub certificate: PathBuf,
     /// Its private key, not encrypted.
     pub key: PathBuf,
 }
 
-/// Which servers of several will do.
+/// Which of several servers is suitable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SessionTarget {
     /// Every server.
     Any,
-    /// Only one that accepts writes; `primary` means this, too.
+    /// Only one that accepts writes; also `primary`.
     ReadWrite,
-    /// Only one that does not; `standby` means this, too.
+    /// Only one that does not; also `standby`.
     ReadOnly,
 }
 
@@ -113,9 +113,9 @@ pub enum SessionTarget {
 pub enum ChannelBinding {
     /// Never.
     Disable,
-    /// Where both sides can.
+    /// If both sides support it.
     Prefer,
-    /// Always, or no connection.
+    /// Always; otherwise there is no connection.
     Require,
 }
 
@@ -125,7 +125,7 @@ impl Server {
         self.host.starts_with('/')
     }
 
-    /// Whether nothing leaves this machine on the way to it, judged by the address as it is written.
+    /// Whether the connection stays on this machine, judged by the address as it is written.
     pub fn is_local(&self) -> bool {
         let is_loopback = |address: IpAddr| address.is_loopback();
         self.is_socket()
@@ -156,7 +156,7 @@ impl fmt::Display for TlsMode {
     }
 }
 
-/// What stays as it is in a part of a URL.
+/// The characters that are encoded in a part of a URL.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')

@@ -12,7 +12,7 @@ impl Secret {
         Self(text)
     }
 
-    /// The text itself, for the driver alone.
+    /// The text itself, only for the driver.
     pub(crate) fn expose(&self) -> &str {
         &self.0
     }

@@ -1,5 +1,4 @@
-//! A URL cut at its punctuation, before anything is known about its scheme and before anything is decoded
-//! but the names of its parameters.
+//! A URL cut at its punctuation. Its scheme means nothing here, and only the names of its parameters are decoded.
 
 use percent_encoding::percent_decode_str;
 
@@ -7,7 +6,7 @@ use super::UrlError;
 
 /// The parts of `scheme://user:password@hosts/path?name=value&…`.
 pub(super) struct Split<'a> {
-    /// In the case in which it was written.
+    /// As it is written, in upper or lower case.
     pub(super) scheme: &'a str,
     /// Before the last `@`, up to a `:`.
     pub(super) user: Option<&'a str>,
@@ -22,7 +21,7 @@ pub(super) struct Split<'a> {
 }
 
 impl<'a> Split<'a> {
-    /// Cuts a URL; white space around it is none of it.
+    /// Cuts a URL, without white space around it.
     pub(super) fn new(text: &'a str) -> Result<Self, UrlError> {
         let text = text.trim();
         if text.is_empty() {
@@ -46,7 +45,7 @@ impl<'a> Split<'a> {
         })
     }
 
-    /// Whether a password stands in it, before the host or as a parameter.
+    /// Whether it contains a password, before the host or as a parameter.
     pub(super) fn has_password(&self) -> bool {
         self.password.is_some()
             || self.query.iter().any(|(name, value)| name == "password" && !value.is_empty())

@@ -61,7 +61,7 @@ fn values_go_there_and_back(server: &Server) {
     assert_eq!(database.execute(insert, &[const { Value::Null }; 5]), Ok(1));
     let rows =
         database.query("SELECT * FROM v WHERE big = $1 OR words = $2", &[Value::Int(0), words.clone()]);
-    assert_eq!(refused(rows).message, "the column \"at\" has the type timestamptz, which is not read");
+    assert_eq!(refused(rows).message, "the column \"at\" has the type timestamptz, which is not supported");
     let rows = database.query("SELECT big, small, words, at::text, yes FROM v WHERE words = $1", &[words]);
     assert_eq!(rows, Ok(vec![params.to_vec()]));
     assert_eq!(database.execute("UPDATE v SET small = 1", &[]), Ok(2));
@@ -164,7 +164,7 @@ fn passwords(server: &Server) {
     assert_eq!(wrong.kind, Kind::Unreachable);
     assert_eq!(wrong.message, format!("{at}password authentication failed for user \"postgres\""));
     let none = refused(connect(&format!("postgres://postgres@127.0.0.1:{}/postgres", server.port)));
-    assert_eq!(none.message, format!("{at}the server asks for a password and none was given"));
+    assert_eq!(none.message, format!("{at}the server requires a password, and none was given"));
 }
 
 fn names_and_sessions(server: &Server) {
@@ -254,7 +254,7 @@ fn tls_levels(server: &Server) {
     let empty = server.certificates.key("authority");
     check_refused(
         &url("localhost", &format!("sslmode=verify-full&sslrootcert={empty}")),
-        "no certificate in it",
+        "it has no certificate",
     );
 }
 
@@ -310,8 +310,8 @@ fn a_server_without_tls(server: &Server) {
     let authority = server.certificates.certificate("authority");
     check_refused(
         &tcp(server, "0.0.0.0", &format!("sslrootcert={authority}")),
-        ": server does not support TLS (for another host sslmode is verify-full; in a network that you trust, \
-         sslmode=prefer goes without)",
+        ": server does not support TLS (for remote hosts sslmode defaults to verify-full; in a network that \
+         you trust, use sslmode=prefer)",
     );
     assert!(!is_encrypted(&tcp(server, "0.0.0.0", "sslmode=prefer")));
 }

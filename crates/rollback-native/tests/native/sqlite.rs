@@ -50,7 +50,7 @@ fn every_value_goes_there_and_back() {
     let expected = vec![text("1.0"), text("2.5e-9"), text("a\u{fffd}b"), Value::Null, Value::Int(1)];
     assert_eq!(row, Ok(vec![expected]));
     let blob = refused(database.query("SELECT x'00' AS photo", &[]));
-    assert_eq!(blob.message, "the column \"photo\" holds a blob, which is not read");
+    assert_eq!(blob.message, "the column \"photo\" holds a blob, which is not supported");
 }
 
 /// `$10` after `$1` … `$9`: SQLite sorts nothing, it numbers the names as it meets them.
@@ -87,7 +87,7 @@ fn failures_have_their_kind() {
     assert_eq!(refused(database.execute("INSERT INTO t VALUES (5, 'one')", &[])).kind, Kind::Duplicate);
     assert_eq!(refused(database.execute("NONSENSE", &[])).kind, Kind::Other);
     let two = refused(database.execute("DELETE FROM t; DELETE FROM t", &[]));
-    assert_eq!(two.message, "there is more than one statement in the text");
+    assert_eq!(two.message, "the text has more than one statement");
     assert_eq!(count(&mut database), Value::Int(1));
 }
 

@@ -4,17 +4,17 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What a password file is, before a line is looked up in it.
+/// A password file, before a line is looked up in it.
 pub(super) enum PasswordFile {
     /// There is none, or it cannot be read.
     Absent,
-    /// Others can read it, so that it is not used, as in libpq.
+    /// Other users can read it: as in libpq, it is ignored.
     Exposed(PathBuf),
     /// Its text.
     Text(String),
 }
 
-/// Whom a password is for.
+/// The connection that a password is for.
 pub(super) struct Login<'a> {
     pub(super) host: &'a str,
     pub(super) port: u16,
@@ -23,7 +23,7 @@ pub(super) struct Login<'a> {
 }
 
 impl PasswordFile {
-    /// Reads the file if it is a plain one that only its owner can read.
+    /// Reads the file if it is a plain file that only its owner can read.
     pub(super) fn read(path: &Path) -> Self {
         match fs::metadata(path) {
             Ok(metadata) if !metadata.is_file() => Self::Absent,
@@ -33,7 +33,7 @@ impl PasswordFile {
         }
     }
 
-    /// The password in the first line that fits.
+    /// The password in the first line that matches.
     pub(super) fn find(&self, login: &Login<'_>) -> Option<String> {
         let Self::Text(text) = self else { return None };
         text.lines().find_map(|line| password_in(line, login))
@@ -81,7 +81,7 @@ fn fields(line: &str) -> Vec<&str> {
     fields
 }
 
-/// Takes the backslash away before each character that has one.
+/// Removes the backslash before each escaped character.
 fn unescape(field: &str) -> String {
     let mut chars = field.chars();
     let mut text = String::new();

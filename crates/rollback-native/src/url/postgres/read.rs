@@ -1,5 +1,6 @@
 //! From the parts of a `postgresql://` URL and the environment to a connection with everything decided.
-//! The rules are libpq's, except that another host's certificate is verified unless the URL says otherwise.
+//!
+//! The rules are libpq's, with one exception: a remote host's certificate is verified unless the URL says otherwise.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,7 +15,7 @@ use super::{ChannelBinding, ClientCertificate, PostgresUrl, Roots, Server, Sessi
 
 const DEFAULT_PORT: &str = "5432";
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Where servers put their Unix sockets unless told otherwise: Debian's and Fedora's, and PostgreSQL's own.
+/// The default folders of Unix sockets: that of Debian and Fedora, and that of PostgreSQL itself.
 const SOCKET_FOLDERS: [&str; 2] = ["/var/run/postgresql", "/tmp"];
 
 /// Reads a PostgreSQL URL.
@@ -40,13 +41,13 @@ pub(in crate::url) fn read(split: &Split<'_>, env: &Environment<'_>) -> Result<P
     })
 }
 
-/// A `/`, `?` or `#` in a password cuts the URL in the wrong places, and its rest would show up as a host, a
-/// database or a parameter. Such a URL has an `@` or a `#` where none belongs.
+/// A `/`, `?` or `#` in a password cuts the URL in the wrong places, and the rest would appear as a host, a database or
+/// a parameter. Such a URL has an `@` or a `#` in a part that cannot have one.
 fn refuse_unencoded(split: &Split<'_>) -> Result<(), UrlError> {
     let login = [split.user, split.password].into_iter().flatten();
     let names = split.query.iter().map(|(name, _)| name.as_str());
     let values = split.query.iter().map(|(_, value)| *value);
-    // without a user, the `@` of a value may be the one that should have ended a password
+    // Without a user, the `@` of a value may be the one that should have ended a password.
     let has_at = names.clone().chain([split.path]).any(|part| part.contains('@'))
         || split.user.is_none() && values.clone().any(|value| value.contains('@'));
     let has_hash =
@@ -71,7 +72,7 @@ fn fill_from_parts(settings: &mut Settings<'_>, split: &Split<'_>) -> Result<(),
     Ok(())
 }
 
-/// `a:1,b` as `a,b` and `1,`; no ports at all as an empty text, so that `PGPORT` has its say.
+/// `a:1,b` as `a,b` and `1,`; an empty text if there are no ports at all, so that `PGPORT` is used.
 fn hosts_and_ports(list: &str) -> (String, String) {
     let (hosts, ports): (Vec<&str>, Vec<&str>) = list.split(',').map(host_and_port).unzip();
     let has_ports = ports.iter().any(|port| !port.is_empty());
@@ -102,7 +103,7 @@ fn servers(settings: &Settings<'_>) -> Result<Vec<Server>, UrlError> {
     hosts.into_iter().zip(ports).map(|(host, port)| server(host, port)).collect()
 }
 
-/// The folder of the socket if a server listens there, else this machine over TCP.
+/// The socket's folder if a server listens there, else this machine over TCP.
 fn default_host(port: &str) -> String {
     let has_socket = |folder: &&str| Path::new(folder).join(format!(".s.PGSQL.{port}")).exists();
     SOCKET_FOLDERS.into_iter().find(has_socket).unwrap_or("localhost").to_owned()
@@ -164,7 +165,7 @@ fn tls(settings: &Settings<'_>, servers: &[Server]) -> Result<Tls, UrlError> {
         settings.choose("sslmode", "disable, allow, prefer, require, verify-ca or verify-full", tls_mode)?;
     let named = settings.get("sslrootcert");
     let mode = match chosen {
-        // libpq: whoever names an authority wants it to be checked
+        // As in libpq: whoever names an authority wants it verified.
         Some(TlsMode::Require) if named.is_some() => TlsMode::VerifyCa,
         Some(mode) => mode,
         None if servers.iter().all(Server::is_local) => TlsMode::Prefer,
@@ -193,7 +194,7 @@ fn tls_mode(text: &str) -> Option<TlsMode> {
     })
 }
 
-/// Where libpq looks for the authority when a URL chooses to verify and names none; else this machine's.
+/// The authority if the URL asks for verification but names none: libpq's file, else this machine's authorities.
 fn default_roots(settings: &Settings<'_>) -> Roots {
     let file = settings.variable("HOME").map(|home| Path::new(&home).join(".postgresql/root.crt"));
     file.filter(|file| file.exists()).map_or(Roots::System, Roots::File)
@@ -209,7 +210,7 @@ fn client_certificate(settings: &Settings<'_>) -> Result<Option<ClientCertificat
     }
 }
 
-/// In seconds; 0 and less wait for ever.
+/// In seconds; 0 and less wait forever.
 fn connect_timeout(settings: &Settings<'_>) -> Result<Option<Duration>, UrlError> {
     let seconds =
         settings.choose("connect_timeout", "a number of seconds", |text| text.parse::<i32>().ok())?;
@@ -227,7 +228,7 @@ fn options(settings: &Settings<'_>) -> Option<String> {
     }
 }
 
-/// The server cuts its options at spaces that have no backslash before them.
+/// The server cuts its options at spaces without a backslash before them.
 fn escape(option: &str) -> String {
     option.replace('\\', r"\\").replace(' ', r"\ ")
 }

@@ -1,5 +1,4 @@
-//! What the parts of a URL and its parameters say about the connection, and libpq's `PG*` variables where
-//! they say nothing.
+//! What the parts of a URL and its parameters say about the connection, or else libpq's `PG*` variables.
 
 use std::collections::BTreeMap;
 
@@ -8,13 +7,13 @@ use crate::url::environment::Environment;
 use crate::url::ignored::refuse_unless_ignored;
 use crate::url::split::{Split, decode};
 
-/// The parameters that are known, each with the variable that stands in for it.
+/// The known parameters, each with the variable that replaces it.
 /// <https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS>
 const PARAMETERS: &[(&str, Option<&str>)] = &[
     ("application_name", Some("PGAPPNAME")),
     ("channel_binding", Some("PGCHANNELBINDING")),
     ("connect_timeout", Some("PGCONNECT_TIMEOUT")),
-    // dj-database-url's own: the schema that tables are looked up in
+    // From dj-database-url: the schema in which tables are looked up.
     ("currentSchema", None),
     ("dbname", Some("PGDATABASE")),
     ("host", Some("PGHOST")),
@@ -37,7 +36,7 @@ pub(super) struct Settings<'a> {
 }
 
 impl<'a> Settings<'a> {
-    /// Takes the parameters out of a URL. They win over the URL's other parts, as in libpq.
+    /// The parameters of a URL. As in libpq, they take precedence over its other parts.
     pub(super) fn new(split: &Split<'_>, env: &'a Environment<'a>) -> Result<Self, UrlError> {
         let mut given = BTreeMap::new();
         for (name, value) in &split.query {
@@ -52,12 +51,12 @@ impl<'a> Settings<'a> {
         Ok(Self { given, env })
     }
 
-    /// Sets what a parameter has not set.
+    /// Sets a value unless a parameter has set it.
     pub(super) fn fill(&mut self, name: &'static str, value: String) {
         self.given.entry(name).or_insert(value);
     }
 
-    /// The value in the URL, else the one of its variable; an empty one is none.
+    /// The value in the URL, else that of its variable; `None` if it is empty.
     pub(super) fn get(&self, name: &str) -> Option<String> {
         let variable =
             PARAMETERS.iter().find(|(known, _)| *known == name).and_then(|(_, variable)| *variable);
@@ -65,12 +64,12 @@ impl<'a> Settings<'a> {
         given.or_else(|| self.variable(variable?))
     }
 
-    /// A variable of the environment; an empty one is none.
+    /// A variable of the environment; `None` if it is empty.
     pub(super) fn variable(&self, name: &str) -> Option<String> {
         (self.env)(name).filter(|value| !value.is_empty())
     }
 
-    /// The value out of a list of possible ones; `expected` names them in the error.
+    /// A value out of a list; `expected` names them in the error.
     pub(super) fn choose<T>(
         &self,
         name: &'static str,
