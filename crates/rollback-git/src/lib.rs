@@ -1,6 +1,7 @@
-//! The git repository of a project, read in this process: no git program is needed, and nothing that a repository
-//! or the environment configures is run or followed. What a commit or a tag means for a release is left to the
-//! engine; gix, whose API moves, is used in this crate alone.
+//! The git repository of a project, read in this process. It needs no git program, and runs and follows nothing that a
+//! repository or the environment configures. What a commit or a tag means for a release is left to others.
+//!
+//! Only this crate uses gix, whose API often changes.
 
 mod error;
 mod revision;
@@ -18,25 +19,25 @@ use rollback_revision::{Files, Repository, RepositoryError};
 use crate::tree::CommitFiles;
 use crate::work_tree::WorkTree;
 
-/// An open repository: a work tree's, a bare one, a submodule or a linked work tree.
+/// An open repository: that of a work tree, a bare one, a submodule or a linked work tree.
 #[derive(Debug)]
 pub struct GitRepository {
     inner: gix::Repository,
 }
 
-/// Opens the repository at `path` or the nearest one above it; `None` where there is none.
+/// Opens the repository at `path` or the nearest one above it; `None` if there is none.
 ///
-/// The nearest `.git` decides: if it cannot be read, that is an error, and no repository further up takes its
-/// place, because its commits would be another project's. Unlike git, the search goes on across file systems (a
-/// container often mounts a part of a project), and takes no `GIT_*` variable into account.
+/// The nearest `.git` decides. If it cannot be read, that is an error: a repository further up would have the commits
+/// of another project. Unlike git, the search crosses file systems, because a container often mounts a part of a
+/// project, and it ignores `GIT_*` variables.
 pub fn discover(path: &Path) -> Result<Option<GitRepository>, RepositoryError> {
     let start = real_folder(path)?;
     start.ancestors().find_map(git_dir_in).map(|git_dir| GitRepository::open(&git_dir)).transpose()
 }
 
 impl GitRepository {
-    /// Whether the repository belongs to another user, which git refuses as "dubious ownership". Reading it runs
-    /// nothing, so it is safe here.
+    /// Whether the repository belongs to another user, which git refuses as "dubious ownership". It is safe here:
+    /// reading runs nothing.
     pub fn foreign_owner(&self) -> bool {
         self.inner.git_dir_trust() == gix::sec::Trust::Reduced
     }
@@ -63,12 +64,12 @@ impl GitRepository {
         self.inner.references()?.tags()?.filter_map(|tag| self.commit_of(tag).transpose()).collect()
     }
 
-    /// The name of `tag` and the commit that it leads to; `None` where that is a tree or a file, or missing.
+    /// The name of `tag` and the commit that it leads to; `None` if that is a tree or a file, or if it is missing.
     fn commit_of(&self, tag: gix::Result<gix::Reference<'_>>) -> gix::Result<Option<(String, CommitId)>> {
         let Some(mut tag) = unless_it_leads_nowhere(tag)? else {
             return Ok(None);
         };
-        // The name is taken first: a tag that is only another name of one takes that one's name when followed.
+        // The name first: a tag that points to another tag takes that one's name when it is followed.
         let name = tag.name().shorten().to_string();
         let Some(id) = unless_it_leads_nowhere(tag.peel_to_id())? else {
             return Ok(None);
@@ -78,7 +79,7 @@ impl GitRepository {
         Ok(is_commit.then(|| (name, commit_id(id.detach()))))
     }
 
-    /// gix's form of a commit's id. One of the other object format is in no repository of this one.
+    /// gix's form of a commit's id. An id of the other object format is in no repository of this one.
     fn object_id(&self, commit: &CommitId) -> Result<gix::ObjectId, RepositoryError> {
         let id =
             gix::ObjectId::from_hex(commit.as_str().as_bytes()).expect("a commit id is 40 or 64 hex digits");
@@ -116,7 +117,7 @@ impl Repository for GitRepository {
     }
 
     fn is_shallow(&self) -> bool {
-        // gix only fails where the name of git's `shallow` file is configured and no path of this system.
+        // gix only fails if git's `shallow` file has a configured name that is not a path of this system.
         self.inner.is_shallow().unwrap_or(false)
     }
 
@@ -132,7 +133,7 @@ impl Repository for GitRepository {
     }
 }
 
-/// `path` without symbolic links, so that its ancestors are the folders it really lies in.
+/// `path` without symbolic links, so that its ancestors are the folders that it really is in.
 fn real_folder(path: &Path) -> Result<PathBuf, RepositoryError> {
     let metadata = path.metadata().map_err(|err| error::no_folder(path, &err))?;
     if !metadata.is_dir() {
@@ -151,7 +152,7 @@ fn git_dir_in(folder: &Path) -> Option<PathBuf> {
     gix::discover::is_git(folder).is_ok().then(|| folder.to_owned())
 }
 
-/// gix does not know reftable, and would take such a repository for one without branches and tags.
+/// gix does not support reftable, and would see no branches and tags in such a repository.
 fn refuse_reftable(repository: &gix::Repository) -> Result<(), RepositoryError> {
     match repository.config_snapshot().string("extensions.refStorage") {
         Some(storage) if storage.starts_with(b"reftable") => Err(error::reftable(repository.git_dir())),
@@ -159,7 +160,7 @@ fn refuse_reftable(repository: &gix::Repository) -> Result<(), RepositoryError> 
     }
 }
 
-/// `None` for a tag that git itself passes over: its file holds no reference, or its object is missing.
+/// `None` for a tag that git itself ignores: its file has no reference, or its object is missing.
 fn unless_it_leads_nowhere<T>(found: gix::Result<T>) -> gix::Result<Option<T>> {
     match found {
         Ok(found) => Ok(Some(found)),

@@ -13,13 +13,13 @@ use rollback_revision::RepositoryError;
 
 use crate::error;
 
-/// The commit that `revision` names; `None` where it names none, or something else.
+/// The commit that `revision` names; `None` if it names nothing, or something else.
 pub(crate) fn resolve(
     repository: &gix::Repository,
     root: &Path,
     revision: &str,
 ) -> Result<Option<ObjectId>, RepositoryError> {
-    // As `git log` does: digits that begin a tree's hash as well mean the commit.
+    // As in `git log`: digits that also begin a tree's hash mean the commit.
     let options = Options { object_kind_hint: Some(ObjectKindHint::Committish), ..Options::default() };
     match gix::revision::Spec::from_bstr(revision, repository, options) {
         Ok(spec) => match spec.detach() {
@@ -32,10 +32,10 @@ pub(crate) fn resolve(
     }
 }
 
-/// The commits that lead to `start`, it included. A child comes before its parents, whatever their clocks said, and
-/// otherwise the newer of two first: `git rev-list --date-order`.
+/// `start` and its ancestors. A child comes before its parents whatever their times are; otherwise the newer commit
+/// comes first: `git rev-list --date-order`.
 ///
-/// gix has such a walk, but that one knows nothing of shallow clones.
+/// gix has such a walk, but it does not support shallow clones.
 pub(crate) fn ancestors(
     repository: &gix::Repository,
     root: &Path,
@@ -43,7 +43,7 @@ pub(crate) fn ancestors(
 ) -> Result<Vec<ObjectId>, RepositoryError> {
     let mut history = history(repository, root, start)?;
     let mut order = Vec::with_capacity(history.len());
-    // Of two commits in the same second the one that was met first comes first.
+    // Of two commits in the same second, the one that was found first comes first.
     let mut ready = BinaryHeap::from([(0, Reverse(0), start)]);
     let mut met = 0;
     while let Some((_, _, id)) = ready.pop() {
@@ -80,11 +80,11 @@ pub(crate) fn committed_at(
 struct Commit {
     parents: Vec<ObjectId>,
     time: i64,
-    /// How many of its children were not listed yet.
+    /// How many of its children are not listed yet.
     children: usize,
 }
 
-/// Every commit that leads to `start`.
+/// `start` and its ancestors, in no order.
 fn history(
     repository: &gix::Repository,
     root: &Path,
@@ -93,7 +93,7 @@ fn history(
     let damaged = |err| error::unreadable(root, &err);
     let border = repository.shallow_commits().map_err(damaged)?;
     let is_border = |id: &ObjectId| border.as_ref().is_some_and(|border| border.binary_search(id).is_ok());
-    // A commit graph only saves time: one that cannot be read is no obstacle.
+    // A commit graph only saves time: it does not matter if it cannot be read.
     let cache = repository.commit_graph_if_enabled().ok().flatten();
     let mut graph = repository.revision_graph::<()>(cache.as_ref());
     let mut history = HashMap::<ObjectId, Commit>::new();
@@ -134,7 +134,7 @@ fn is_ambiguous(err: &gix::Error) -> bool {
     err.iter_errors().any(|cause| matches!(cause.downcast_ref(), Some(Error::AmbiguousPrefix { .. })))
 }
 
-/// Whether a revision could not be looked up, as opposed to naming nothing.
+/// Whether looking up a revision failed, as opposed to a revision that names nothing.
 fn is_damage(err: &gix::Error) -> bool {
     let is_reference = err.downcast_any_ref::<ReferenceDecode>().is_some();
     let io = err.downcast_any_ref::<std::io::Error>();

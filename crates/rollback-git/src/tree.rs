@@ -1,8 +1,8 @@
-//! The files of a commit, out of git's objects. The tree is walked once, for paths and hashes; contents are read
-//! one by one, by as many threads as there are readers.
+//! The files of a commit, from git's objects. The tree is walked once, for paths and hashes. Contents are read one by
+//! one, by as many threads as there are readers.
 //!
-//! A pack has most contents as what they differ in from another one, and those near each other belong together. So many
-//! files are read in the order of the pack, and each reader remembers the last of them.
+//! A pack stores most contents as differences from others nearby. So many files are read in the order of the pack, and
+//! each reader remembers the last of them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -29,17 +29,17 @@ struct CommitReader<'files> {
     repository: gix::Repository,
 }
 
-/// How many contents a reader remembers, and how many bytes of them at most.
+/// How many contents a reader remembers, and how many bytes at most.
 const REMEMBERED: usize = 64;
 const REMEMBERED_BYTES: usize = 4 * 1024 * 1024;
 
-/// Whether a file of this name is one that the engine asks for.
+/// Whether anyone asks for files of this name.
 pub(crate) fn is_wanted(name: &str) -> bool {
     name.ends_with(".py") || name == "pyproject.toml"
 }
 
 impl CommitFiles {
-    /// Walks the tree of `commit`, an object that must be one. `root` is where the repository is, for messages.
+    /// Walks the tree of `commit`. `root` is where the repository is, for messages.
     pub(crate) fn walk(
         repository: &gix::Repository,
         root: &Path,
@@ -81,13 +81,13 @@ impl ReadFiles for CommitReader<'_> {
     fn read(&mut self, index: usize) -> Result<Vec<u8>, RepositoryError> {
         let id = self.files.ids[index];
         let object = find(&self.repository, &self.files.root, id, &self.files.paths[index])?;
-        // It was decoded in more room than it needs, and that is for the next one.
+        // The buffer is larger than the contents, and is used again for the next one.
         Ok(object.data.clone())
     }
 }
 
-/// The indices of the packs. One that cannot be read is left out: this is about speed alone, and whoever reads the
-/// pack says what is wrong with it.
+/// The indices of the packs, without those that cannot be read: they are only needed for speed, and reading the pack
+/// itself reports what is wrong with it.
 fn packs(repository: &gix::Repository) -> Vec<index::File> {
     let folder = repository.objects.store_ref().path().join("pack");
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
@@ -104,8 +104,8 @@ fn tree_of(repository: &gix::Repository, root: &Path, commit: ObjectId) -> Resul
     tree.map_err(|err| error::unreadable(root, &err))
 }
 
-/// The wanted files below `tree`, which is `folder`, in the order of their paths. Symbolic links and submodules are neither files nor
-/// folders here, and what has a name that is not UTF-8 is passed over: Python could not import it by that name.
+/// The wanted files below `tree`, which is `folder`, in the order of their paths. Symbolic links and submodules do not
+/// count. A name that is not UTF-8 is ignored: Python could not import the file.
 pub(crate) fn files_below(
     repository: &gix::Repository,
     root: &Path,
@@ -123,7 +123,7 @@ pub(crate) fn files_below(
                 continue;
             };
             match entry.mode().kind() {
-                // As in the work tree: tools keep their own things there.
+                // As in the work tree: tools keep their own files there.
                 EntryKind::Tree if name.starts_with('.') => {}
                 EntryKind::Tree => folders.push((format!("{folder}{name}/"), entry.object_id())),
                 EntryKind::Blob | EntryKind::BlobExecutable if is_wanted(name) => {
@@ -137,7 +137,7 @@ pub(crate) fn files_below(
     Ok(files)
 }
 
-/// The object behind `path`, which a partial clone may not have.
+/// The object of `path`, which a partial clone may not have.
 pub(crate) fn find<'repository>(
     repository: &'repository gix::Repository,
     root: &Path,

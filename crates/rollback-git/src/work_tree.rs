@@ -1,8 +1,8 @@
-//! The files of a work tree, as they lie there: what git tracks, and what it would offer to add. What a sparse checkout
-//! leaves out is there too, as it is in the index: nobody has deleted it.
+//! The files of a work tree: those that git tracks, and those that it would offer to add. Files that a sparse checkout
+//! leaves out count too, as they are in the index: nobody has deleted them.
 //!
-//! Contents are taken as they are. Where `.gitattributes` or `core.autocrlf` would convert line endings, the hash of
-//! a file differs from the one in the commit although git sees no change: such a file is only read once more.
+//! Contents are read as they are. If `.gitattributes` or `core.autocrlf` convert line endings, the hash of a file
+//! differs from the one in the commit although git sees no change. Such a file is only read once more.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -22,11 +22,11 @@ pub(crate) struct WorkTree {
     root: PathBuf,
     repository: gix::ThreadSafeRepository,
     paths: Vec<String>,
-    /// What is not checked out.
+    /// The files that are not checked out.
     sparse: BTreeMap<String, ObjectId>,
 }
 
-/// Holds what it read for a hash until it is asked for the contents: they belong together, and the file may change.
+/// Holds what it read for a hash until it is asked for the contents: the file may change in between.
 struct WorkTreeReader<'files> {
     files: &'files WorkTree,
     repository: gix::Repository,
@@ -88,24 +88,24 @@ impl ReadFiles for WorkTreeReader<'_> {
     }
 }
 
-/// The wanted files below `root` that no `.gitignore` and not `exclude` leaves out. Only what belongs to the repository
-/// counts: no `.ignore` file, nothing above the root, and none of the user's own configuration.
+/// The wanted files below `root` that neither a `.gitignore` nor `exclude` leaves out. Only the repository's own rules
+/// count: no `.ignore` file, nothing above the root, and nothing of the user's configuration.
 fn files_below(root: &Path, exclude: &Path) -> Result<Vec<String>, RepositoryError> {
     let mut walk = WalkBuilder::new(root);
-    // Without `require_git` the rules hold below any root; with no `parents`, none from above it join them.
+    // Without `require_git` the rules apply below any root; without `parents`, rules from above it do not apply.
     walk.standard_filters(false).git_ignore(true).require_git(false).current_dir(root);
-    // Most repositories have no such file, and a line in it that is no pattern is git's to complain about.
+    // Most repositories have no such file, and git itself complains about a line that is not a pattern.
     let _ = walk.add_ignore(exclude);
     walk.filter_entry(|entry| entry.depth() == 0 || !is_folder(entry) || may_enter(entry.path()));
     let entries = walk.build().filter_map(|entry| match entry {
         Ok(entry) => wanted_path(root, &entry).map(Ok),
-        Err(err) if is_passed_over(&err) => None,
+        Err(err) if is_ignored(&err) => None,
         Err(err) => Some(Err(error::unreadable_folder(root, &err))),
     });
     entries.collect()
 }
 
-/// The path of a wanted file below `root`; `None` for everything else, and where the path is not UTF-8.
+/// The path of a wanted file below `root`; `None` for everything else, and if the path is not UTF-8.
 fn wanted_path(root: &Path, entry: &DirEntry) -> Option<String> {
     let is_file = entry.file_type().is_some_and(|kind| kind.is_file());
     if !is_file || !is_wanted(entry.file_name().to_str()?) {
@@ -116,16 +116,16 @@ fn wanted_path(root: &Path, entry: &DirEntry) -> Option<String> {
     Some(names?.join("/"))
 }
 
-/// A folder below the root that went away meanwhile, or that this user may not look into: Python could not either.
-fn is_passed_over(err: &ignore::Error) -> bool {
+/// Whether a folder below the root has disappeared, or this user may not read it: Python could not either.
+fn is_ignored(err: &ignore::Error) -> bool {
     let kind = err.io_error().map(std::io::Error::kind);
     err.depth() != Some(0) && matches!(kind, Some(ErrorKind::NotFound | ErrorKind::PermissionDenied))
 }
 
-/// The wanted files in the index. They belong to the work tree even where `.gitignore` fits them.
+/// The wanted files in the index. They belong to the work tree even if `.gitignore` matches them.
 struct Tracked {
     files: Vec<String>,
-    /// What git has left out on purpose.
+    /// The files that a sparse checkout leaves out.
     sparse: BTreeMap<String, ObjectId>,
 }
 
@@ -144,7 +144,7 @@ fn tracked_files(repository: &gix::Repository, root: &Path) -> Result<Tracked, R
             tracked.files.push(path.to_owned());
         }
     }
-    // While a merge is not resolved a path stands there up to three times, one after the other.
+    // During a merge the index may have a path up to three times, one after the other.
     tracked.files.dedup();
     tracked.sparse.retain(|path, _| !path.split('/').rev().skip(1).any(|folder| folder.starts_with('.')));
     Ok(tracked)
@@ -154,7 +154,7 @@ fn file_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
-/// Whether `path` is a file that lies below `root`, in folders that the walk enters too.
+/// Whether `path` is a file below `root`, in folders that the walk also enters.
 fn is_reachable(root: &Path, path: &str) -> bool {
     let path = Path::new(path);
     let folders = || path.ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty());

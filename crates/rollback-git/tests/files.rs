@@ -425,8 +425,8 @@ fn a_file_that_goes_away() {
     fs::remove_file(shop.join("a.py")).unwrap();
     let expected = RepositoryError {
         path: shop.display().to_string(),
-        reason: "the file a.py went away while the work tree was read".to_owned(),
-        hint: Some("run this again when nothing changes the work tree".to_owned()),
+        reason: "the file a.py disappeared while the work tree was read".to_owned(),
+        hint: Some("run the command again while nothing changes the work tree".to_owned()),
     };
     let mut reader = work_tree.reader().unwrap();
     assert_eq!(reader.read(0).unwrap_err(), expected);

@@ -73,7 +73,7 @@ fn no_such_folder() {
         failure(&missing),
         RepositoryError {
             path: missing.display().to_string(),
-            reason: "there is no such folder".to_owned(),
+            reason: "no such folder".to_owned(),
             hint: None,
         }
     );
@@ -368,10 +368,10 @@ fn a_reftable_repository_says_how_to_convert_it() {
         failure(&shop),
         RepositoryError {
             path: shop.join(".git").display().to_string(),
-            reason: "it keeps its branches and tags in a reftable, which cannot be read here".to_owned(),
+            reason: "its branches and tags are in a reftable, which is not supported".to_owned(),
             hint: Some(
                 "convert it with `git refs migrate --ref-format=files`, \
-             or name the commit with `--release` or DJANGO_ROLLBACK_COMMIT"
+             or name the commit with `--commit` or DJANGO_ROLLBACK_COMMIT"
                     .to_owned()
             ),
         }
@@ -503,7 +503,7 @@ fn a_git_folder_that_may_not_be_read() {
     } else {
         let error = found.unwrap_err();
         assert_eq!(error.reason, "permission denied");
-        assert!(error.hint.unwrap().starts_with("run this as a user who may read it, or "));
+        assert!(error.hint.unwrap().starts_with("run the command as a user who may read it, or "));
     }
 }
 
@@ -520,12 +520,12 @@ fn a_work_tree_without_its_repository() {
         RepositoryError {
             path: hotfix.join(".git").display().to_string(),
             reason: format!(
-                "it leads to {}, where there is nothing",
+                "it points to {}, which does not exist",
                 shop.join(".git/worktrees/hotfix").display()
             ),
             hint: Some(
-                "make that folder visible here as well, \
-             or name the commit with `--release` or DJANGO_ROLLBACK_COMMIT"
+                "make that folder available here, \
+             or name the commit with `--commit` or DJANGO_ROLLBACK_COMMIT"
                     .to_owned()
             ),
         }

@@ -193,9 +193,7 @@ fn digits_that_begin_several_hashes() {
             resolve(&repository, several).unwrap_err(),
             RepositoryError {
                 path: shop.display().to_string(),
-                reason: format!(
-                    "`{several}` is ambiguous: the hashes of several commits begin with these digits"
-                ),
+                reason: format!("`{several}` is ambiguous: several commits begin with these digits"),
                 hint: Some("give more digits".to_owned()),
             }
         );
