@@ -1,16 +1,11 @@
 //! Every rule's page in `docs/rules` keeps to its form, and its example is true: the older and the newer files of it
 //! lead to the finding, and the fix does not.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+mod common;
 
+use common::{Files, checked};
+use rollback_check::Rule;
 use rollback_check::rules::RULES;
-use rollback_check::{Checked, Range, Rule, check};
-use rollback_core::MigrationId;
-use rollback_revision::{File, Migrations, Read};
-use rollback_source::{Paths, Places, Tree};
-
-type Files = BTreeMap<String, String>;
 
 /// The files of a page's example.
 #[derive(Default)]
@@ -97,40 +92,9 @@ fn example(rule: &Rule) -> Example {
     example
 }
 
+/// The codes of the rules that find something.
 fn findings(base: &Files, head: &Files) -> Vec<&'static str> {
-    let Checked { findings, .. } = checked(base, head);
-    let mut codes: Vec<&str> = findings.iter().map(|finding| finding.rule.code).collect();
+    let mut codes: Vec<&str> = checked(base, head, None).findings.iter().map(|each| each.rule.code).collect();
     codes.dedup();
     codes
-}
-
-fn checked(base: &Files, head: &Files) -> Checked {
-    let paths: Vec<String> = head.keys().cloned().collect();
-    let paths = Paths::new(&paths);
-    check(&Range {
-        base: &release(base),
-        head: &release(head),
-        is_project: &|module| paths.has_module(module),
-        database: None,
-    })
-}
-
-fn release(files: &Files) -> Migrations {
-    let paths: Vec<String> = files.keys().cloned().collect();
-    let texts: Vec<&String> = files.values().collect();
-    let read = |index: usize| Some(texts[index].clone());
-    let paths = Paths::new(&paths);
-    let tree = Tree::new(&paths, &read);
-    let mut release = Migrations::default();
-    for package in tree.packages(&Places::default()) {
-        for (name, index) in &package.migrations {
-            let id = MigrationId::new(&package.app, name);
-            let text = texts[*index].clone();
-            let file = File { path: paths.path(*index).to_owned(), hash: text.clone() };
-            release.files.insert(id.clone(), file);
-            let source = rollback_source::read(&package.module(name), &text, &tree);
-            release.read.insert(id, Arc::new(Read { text, source }));
-        }
-    }
-    release
 }
