@@ -78,6 +78,27 @@ impl<'f> Models<'f> {
                     self.redirect_relations(&key(app, old), &key(app, new));
                 }
             }
+            Action::Separate { database, state } => {
+                for operation in state {
+                    let adopts = !database.iter().any(|made| may_make(made, operation));
+                    self.apply(app, operation, is_new);
+                    if let (Action::CreateModel { name, .. }, true) = (&operation.action, adopts) {
+                        self.model(app, name).adopt();
+                    }
+                }
+            }
+            Action::RunSql { state, .. } => {
+                for operation in state {
+                    self.apply(app, operation, is_new);
+                }
+            }
+            action => self.change_model(app, action, is_new),
+        }
+    }
+
+    /// Applies a change of a model's options, constraints or fields.
+    fn change_model(&mut self, app: &str, action: &'f Action, is_new: bool) {
+        match action {
             Action::AlterModelTable { name, table } => {
                 let model = self.model(app, name);
                 model.remember_table(is_new, app, name);
@@ -93,6 +114,19 @@ impl<'f> Models<'f> {
                 let model = self.model(app, name);
                 model.has_table = *is_managed && !model.is_proxy;
             }
+            Action::AlterOrder { model, is_ordered } => self.model(app, model).is_ordered = *is_ordered,
+            Action::AddConstraint { model, class, name: Some(name) } => {
+                self.model(app, model).constraints.insert(name.clone(), class.clone());
+            }
+            Action::RemoveConstraint { model, name } => {
+                self.model(app, model).constraints.remove(name);
+            }
+            action => self.change_field(app, action, is_new),
+        }
+    }
+
+    fn change_field(&mut self, app: &str, action: &'f Action, is_new: bool) {
+        match action {
             Action::AddField { model, name, field } => {
                 let known = Known::new(&key(app, model), field, is_new);
                 self.model(app, model).fields.insert(name.to_lowercase(), known);
@@ -108,13 +142,6 @@ impl<'f> Models<'f> {
                 }
                 fields.insert(name.to_lowercase(), known);
             }
-            Action::AlterOrder { model, is_ordered } => self.model(app, model).is_ordered = *is_ordered,
-            Action::AddConstraint { model, class, name: Some(name) } => {
-                self.model(app, model).constraints.insert(name.clone(), class.clone());
-            }
-            Action::RemoveConstraint { model, name } => {
-                self.model(app, model).constraints.remove(name);
-            }
             Action::RemoveField { model, name } => {
                 self.model(app, model).fields.remove(&name.to_lowercase());
             }
@@ -123,20 +150,6 @@ impl<'f> Models<'f> {
                 if let Some(mut known) = fields.remove(&old.to_lowercase()) {
                     known.remember_column(is_new, old);
                     fields.insert(new.to_lowercase(), known);
-                }
-            }
-            Action::Separate { database, state } => {
-                for operation in state {
-                    let adopts = !database.iter().any(|made| may_make(made, operation));
-                    self.apply(app, operation, is_new);
-                    if let (Action::CreateModel { name, .. }, true) = (&operation.action, adopts) {
-                        self.model(app, name).adopt();
-                    }
-                }
-            }
-            Action::RunSql { state, .. } => {
-                for operation in state {
-                    self.apply(app, operation, is_new);
                 }
             }
             _ => {}

@@ -27,7 +27,7 @@ impl<'a> Reader<'_, 'a, '_> {
         (action.unwrap_or(Action::Unknown), reversible)
     }
 
-    pub(crate) fn is_reversible(&mut self, class: &str, arguments: &Arguments<'a>) -> Option<bool> {
+    fn is_reversible(&mut self, class: &str, arguments: &Arguments<'a>) -> Option<bool> {
         let reverse = match class {
             "RunPython" => self.reverse(arguments, "reverse_code"),
             "RunSQL" => self.reverse(arguments, "reverse_sql"),
@@ -40,122 +40,76 @@ impl<'a> Reader<'_, 'a, '_> {
         }
     }
 
-    pub(crate) fn action(&mut self, class: &str, arguments: &Arguments<'a>) -> Option<Action> {
-        let text = |place: usize, name: &str| {
-            arguments.get(place, name).and_then(|value| value.str()).map(str::to_owned)
-        };
-        Some(match class {
-            "CreateModel" => {
-                let given = arguments.get(2, "options");
-                let Options {
-                    has_table,
-                    is_proxy,
-                    table,
-                    unique_together,
-                    index_together,
-                    constraints,
-                    is_ordered,
-                } = options(given);
-                let fields = self.fields(arguments.get(1, "fields")?);
-                Action::CreateModel {
-                    name: text(0, "name")?,
-                    fields,
-                    table,
-                    unique_together,
-                    index_together,
-                    constraints: self.constraints(constraints),
-                    is_ordered,
-                    has_table,
-                    is_proxy,
-                }
-            }
-            "DeleteModel" => Action::DeleteModel { name: text(0, "name")? },
-            "RenameModel" => Action::RenameModel { old: text(0, "old_name")?, new: text(1, "new_name")? },
-            "AlterModelTable" => {
-                let table = arguments.get(1, "table")?;
-                let is_known = matches!(table.value, Value::None | Value::Str(_));
-                let table = table.str().map(str::to_owned);
-                return is_known.then(|| Some(Action::AlterModelTable { name: text(0, "name")?, table }))?;
-            }
-            "AlterUniqueTogether" => {
-                let sets = arguments.get(1, "unique_together").and_then(sets);
-                Action::AlterUniqueTogether { name: text(0, "name")?, sets }
-            }
-            "AlterIndexTogether" => {
-                let sets = arguments.get(1, "index_together").and_then(sets);
-                Action::AlterIndexTogether { name: text(0, "name")?, sets }
-            }
-            "AlterModelOptions" => Action::AlterOptions {
-                name: text(0, "name")?,
-                is_managed: is_managed(arguments.get(1, "options")),
-            },
+    fn action(&mut self, class: &str, arguments: &Arguments<'a>) -> Option<Action> {
+        match class {
+            "CreateModel" => self.create_model(arguments),
             "AddField" | "AlterField" => {
-                let (model, name) = (text(0, "model_name")?, text(1, "name")?);
+                let (model, name) = (text(arguments, 0, "model_name")?, text(arguments, 1, "name")?);
                 let field = self.interpreter.concrete(arguments.get(2, "field")?.clone());
                 let field = self.field(&field)?;
-                match class {
+                Some(match class {
                     "AddField" => Action::AddField { model, name, field },
                     _ => Action::AlterField { model, name, field },
-                }
+                })
             }
-            "RemoveField" => Action::RemoveField { model: text(0, "model_name")?, name: text(1, "name")? },
-            "RenameField" => Action::RenameField {
-                model: text(0, "model_name")?,
-                old: text(1, "old_name")?,
-                new: text(2, "new_name")?,
-            },
-            "AddIndex" | "AddIndexConcurrently" => Action::AddIndex {
-                model: text(0, "model_name")?,
-                concurrently: class.ends_with("Concurrently"),
-            },
             "AddConstraint" | "AddConstraintNotValid" => {
-                self.constraint(text(0, "model_name")?, arguments.get(1, "constraint")?)?
+                self.constraint(text(arguments, 0, "model_name")?, arguments.get(1, "constraint")?)
             }
-            "RemoveConstraint" => {
-                Action::RemoveConstraint { model: text(0, "model_name")?, name: text(1, "name")? }
-            }
-            "AlterOrderWithRespectTo" => {
-                let order = arguments.get(1, "order_with_respect_to")?;
-                Action::AlterOrder {
-                    model: text(0, "name")?,
-                    is_ordered: !matches!(order.value, Value::None),
-                }
-            }
-            "RunPython" => Action::RunPython {
+            "RunPython" => Some(Action::RunPython {
                 code: self.function_name(arguments.get(0, "code")),
                 reverse: self.reverse(arguments, "reverse_code"),
-            },
-            "RunSQL" => Action::RunSql {
-                does_nothing: arguments.get(0, "sql").cloned().is_some_and(|sql| {
-                    let sql = self.interpreter.concrete(sql);
-                    is_no_statement(&sql.value)
-                }),
+            }),
+            "RunSQL" => Some(Action::RunSql {
+                does_nothing: self.is_empty_sql(arguments),
                 reverse: self.reverse(arguments, "reverse_sql"),
                 state: self.state_of_sql(arguments),
-            },
-            "SeparateDatabaseAndState" => Action::Separate {
+            }),
+            "SeparateDatabaseAndState" => Some(Action::Separate {
                 database: self.nested(arguments.get(0, "database_operations")),
                 state: self.nested(arguments.get(1, "state_operations")),
-            },
-            _ => Action::Other { model: text(0, "model_name").or_else(|| text(0, "name")) },
+            }),
+            _ => change(class, arguments),
+        }
+    }
+
+    fn create_model(&mut self, arguments: &Arguments<'a>) -> Option<Action> {
+        let options = options(arguments.get(2, "options"));
+        let Options { has_table, is_proxy, table, unique_together, index_together, constraints, is_ordered } =
+            options;
+        let fields = self.fields(arguments.get(1, "fields")?);
+        Some(Action::CreateModel {
+            name: text(arguments, 0, "name")?,
+            fields,
+            table,
+            unique_together,
+            index_together,
+            constraints: self.constraints(constraints),
+            is_ordered,
+            has_table,
+            is_proxy,
         })
     }
 
-    pub(crate) fn nested(&mut self, list: Option<&Spanned<'a>>) -> Vec<Operation> {
+    fn is_empty_sql(&mut self, arguments: &Arguments<'a>) -> bool {
+        let Some(sql) = arguments.get(0, "sql") else { return false };
+        is_no_statement(&self.interpreter.concrete(sql.clone()).value)
+    }
+
+    fn nested(&mut self, list: Option<&Spanned<'a>>) -> Vec<Operation> {
         let list = list.filter(|list| !matches!(list.value, Value::None));
         list.map(|list| self.operations(list)).unwrap_or_default()
     }
 
     /// The `state_operations` of a `RunSQL`. The loader ignores them, so an unknown there affects neither graph nor
     /// list.
-    pub(crate) fn state_of_sql(&mut self, arguments: &Arguments<'a>) -> Vec<Operation> {
+    fn state_of_sql(&mut self, arguments: &Arguments<'a>) -> Vec<Operation> {
         let before = self.unknown.len();
         let state = self.nested(arguments.get(2, "state_operations"));
         self.unknown[before..].iter_mut().for_each(|unknown| unknown.what = What::Argument);
         state
     }
 
-    pub(crate) fn fields(&mut self, list: &Spanned<'a>) -> Vec<(String, Field)> {
+    fn fields(&mut self, list: &Spanned<'a>) -> Vec<(String, Field)> {
         let list = self.interpreter.concrete(list.clone());
         let items = list.items().cloned().unwrap_or_default();
         let mut fields = Vec::with_capacity(items.len());
@@ -177,7 +131,7 @@ impl<'a> Reader<'_, 'a, '_> {
     }
 
     /// The constraints in the options of a model, as far as they are known.
-    pub(crate) fn constraints(&mut self, list: Option<Spanned<'a>>) -> Vec<(String, String)> {
+    fn constraints(&mut self, list: Option<Spanned<'a>>) -> Vec<(String, String)> {
         let items = list.map(|list| self.interpreter.concrete(list)).and_then(|list| list.items().cloned());
         let items = items.unwrap_or_default();
         let known = items.iter().filter_map(|item| match self.constraint(String::new(), item)? {
@@ -187,7 +141,7 @@ impl<'a> Reader<'_, 'a, '_> {
         known.collect()
     }
 
-    pub(crate) fn constraint(&mut self, model: String, value: &Spanned<'a>) -> Option<Action> {
+    fn constraint(&mut self, model: String, value: &Spanned<'a>) -> Option<Action> {
         let value = self.interpreter.concrete(value.clone());
         let Value::Instance(constraint) = &value.value else { return None };
         let class = self.class_of(&constraint.callee).0?;
@@ -195,7 +149,7 @@ impl<'a> Reader<'_, 'a, '_> {
         Some(Action::AddConstraint { model, class, name })
     }
 
-    pub(crate) fn reverse(&mut self, arguments: &Arguments<'a>, name: &str) -> Reverse {
+    fn reverse(&mut self, arguments: &Arguments<'a>, name: &str) -> Reverse {
         let Some(value) = arguments.get(1, name) else {
             return if arguments.missing.is_none() { Reverse::Missing } else { Reverse::Unknown };
         };
@@ -212,7 +166,7 @@ impl<'a> Reader<'_, 'a, '_> {
         }
     }
 
-    pub(crate) fn function_name(&mut self, code: Option<&Spanned<'a>>) -> String {
+    fn function_name(&mut self, code: Option<&Spanned<'a>>) -> String {
         match code.map(|code| &code.value) {
             Some(Value::Function(function)) => function.definition.name.id.to_string(),
             Some(Value::Name(path)) => path.rsplit('.').next().unwrap_or(path).to_owned(),
@@ -220,6 +174,55 @@ impl<'a> Reader<'_, 'a, '_> {
             _ => "code".to_owned(),
         }
     }
+}
+
+/// A change of models or fields whose arguments are plain.
+fn change(class: &str, arguments: &Arguments<'_>) -> Option<Action> {
+    let model = || text(arguments, 0, "model_name");
+    let name = || text(arguments, 0, "name");
+    Some(match class {
+        "DeleteModel" => Action::DeleteModel { name: name()? },
+        "RenameModel" => {
+            Action::RenameModel { old: text(arguments, 0, "old_name")?, new: text(arguments, 1, "new_name")? }
+        }
+        "AlterModelTable" => {
+            let table = arguments.get(1, "table")?;
+            let is_known = matches!(table.value, Value::None | Value::Str(_));
+            let table = table.str().map(str::to_owned);
+            return is_known.then(|| Some(Action::AlterModelTable { name: name()?, table }))?;
+        }
+        "AlterUniqueTogether" => {
+            let sets = arguments.get(1, "unique_together").and_then(sets);
+            Action::AlterUniqueTogether { name: name()?, sets }
+        }
+        "AlterIndexTogether" => {
+            let sets = arguments.get(1, "index_together").and_then(sets);
+            Action::AlterIndexTogether { name: name()?, sets }
+        }
+        "AlterModelOptions" => {
+            Action::AlterOptions { name: name()?, is_managed: is_managed(arguments.get(1, "options")) }
+        }
+        "AlterOrderWithRespectTo" => {
+            let order = arguments.get(1, "order_with_respect_to")?;
+            Action::AlterOrder { model: name()?, is_ordered: !matches!(order.value, Value::None) }
+        }
+        "RemoveField" => Action::RemoveField { model: model()?, name: text(arguments, 1, "name")? },
+        "RenameField" => Action::RenameField {
+            model: model()?,
+            old: text(arguments, 1, "old_name")?,
+            new: text(arguments, 2, "new_name")?,
+        },
+        "AddIndex" | "AddIndexConcurrently" => {
+            Action::AddIndex { model: model()?, concurrently: class.ends_with("Concurrently") }
+        }
+        "RemoveConstraint" => Action::RemoveConstraint { model: model()?, name: text(arguments, 1, "name")? },
+        _ => Action::Other { model: model().or_else(name) },
+    })
+}
+
+/// An argument that is a text.
+fn text(arguments: &Arguments<'_>, place: usize, name: &str) -> Option<String> {
+    arguments.get(place, name).and_then(|value| value.str()).map(str::to_owned)
 }
 
 /// Whether SQL has no statement: `noop`, an empty text or an empty list.

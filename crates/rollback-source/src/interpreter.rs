@@ -4,6 +4,7 @@
 //! If code changes a list, the list changes under all its names. A list that is passed to code that is not followed is
 //! unknown from there on.
 
+mod attempt;
 mod branches;
 mod builtins;
 mod calls;

@@ -17,7 +17,7 @@ impl<'a> Reader<'_, 'a, '_> {
         items.iter().filter_map(|item| self.operation(item)).collect()
     }
 
-    pub(crate) fn operation(&mut self, value: &Spanned<'a>) -> Option<Operation> {
+    fn operation(&mut self, value: &Spanned<'a>) -> Option<Operation> {
         let value = &self.interpreter.concrete(value.clone());
         let span = self.span(value);
         self.left = self.left.saturating_sub(1);
@@ -38,7 +38,7 @@ impl<'a> Reader<'_, 'a, '_> {
         operation
     }
 
-    pub(crate) fn instance(&mut self, instance: &Instance<'a>, span: Span) -> Option<Operation> {
+    fn instance(&mut self, instance: &Instance<'a>, span: Span) -> Option<Operation> {
         let (class, _) = self.class_of(&instance.callee);
         let class = class?;
         if self.is_made_unusually(&instance.callee) {
@@ -67,7 +67,7 @@ impl<'a> Reader<'_, 'a, '_> {
     }
 
     /// Notes why it is unknown whether an operation can be undone, or left out of a squash.
-    pub(crate) fn explain(
+    fn explain(
         &mut self,
         traced: &Traced<'a>,
         reversible: Option<bool>,

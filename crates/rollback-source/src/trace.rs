@@ -78,7 +78,7 @@ impl<'a> Reader<'_, 'a, '_> {
     }
 
     /// Notes what a class of the project changes.
-    pub(crate) fn enter(&mut self, id: usize, traced: &mut Traced<'a>) -> Result<(), String> {
+    fn enter(&mut self, id: usize, traced: &mut Traced<'a>) -> Result<(), String> {
         let class = self.interpreter.classes[id].clone();
         if let Some(init) = class.scope.get("__init__").filter(|_| !traced.is_cut) {
             let Value::Function(function) = init.value else {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rollback_core::{MigrationFacts, MigrationId};
+use rollback_revision::Read;
 use rollback_source::facts::MigrationSource;
 use rollback_source::{is_same_program, is_same_to_databases};
 
@@ -19,53 +20,43 @@ impl Checker<'_> {
 
     fn edited(&mut self) {
         let (base, head) = (self.range.base, self.range.head);
-        for (id, newer) in &head.files {
-            let is_other = base.files.get(id).is_some_and(|older| older.hash != newer.hash);
+        for (id, file) in &head.files {
+            let is_other = base.files.get(id).is_some_and(|older| older.hash != file.hash);
             let (Some(older), Some(newer)) = (base.read.get(id), head.read.get(id)) else { continue };
-            if !is_other
-                || is_same_program(&older.text, &newer.text, &[])
-                || is_same_to_databases(&older.text, &newer.text)
-            {
-                continue;
+            if is_other && self.makes_a_difference(older, newer) {
+                self.edit(id, older.source.as_ref().ok(), newer.source.as_ref().ok());
             }
-            let is_same_but_for_squashes =
-                is_same_program(&older.text, &newer.text, &["replaces", "dependencies"]);
-            let (older, newer) = (older.source.as_ref().ok(), newer.source.as_ref().ok());
-            if older.is_some_and(is_helper) && newer.is_some_and(is_helper) {
-                continue;
-            }
-            if let (true, Some(older), Some(newer)) = (is_same_but_for_squashes, older, newer)
-                && self.only_ends_a_squash(older, newer)
-            {
-                continue;
-            }
-            let span = newer.and_then(|source| source.class.clone()).unwrap_or(0..0);
-            match (older, newer) {
-                (Some(older), Some(newer)) if is_another(older, newer) => {
-                    let message = format!(
-                        "{id} has the name of a released migration, but other operations: databases that applied that one skip it"
-                    );
-                    self.add(
-                        &rules::REUSED,
-                        id,
-                        span,
-                        message,
-                        "restore the released file, and give the new migration another name",
-                    );
-                }
-                _ => {
-                    let message = format!(
-                        "{id} was edited after it was released: databases that applied it do not get the change"
-                    );
-                    self.add(
-                        &rules::EDITED,
-                        id,
-                        span,
-                        message,
-                        "restore the file, and put the change into a new migration",
-                    );
-                }
-            }
+        }
+    }
+
+    /// Whether an edit may make a difference to a database.
+    fn makes_a_difference(&self, older: &Read, newer: &Read) -> bool {
+        if is_same_program(&older.text, &newer.text, &[]) || is_same_to_databases(&older.text, &newer.text) {
+            return false;
+        }
+        let (Ok(older_source), Ok(newer_source)) = (&older.source, &newer.source) else { return true };
+        if is_helper(older_source) && is_helper(newer_source) {
+            return false;
+        }
+        let is_same_but_for_squashes =
+            is_same_program(&older.text, &newer.text, &["replaces", "dependencies"]);
+        !(is_same_but_for_squashes && self.only_ends_a_squash(older_source, newer_source))
+    }
+
+    fn edit(&mut self, id: &MigrationId, older: Option<&MigrationSource>, newer: Option<&MigrationSource>) {
+        let span = newer.and_then(|source| source.class.clone()).unwrap_or(0..0);
+        if older.zip(newer).is_some_and(|(older, newer)| is_another(older, newer)) {
+            let message = format!(
+                "{id} has the name of a released migration, but other operations: databases that applied that one skip it"
+            );
+            let hint = "restore the released file, and give the new migration another name";
+            self.add(&rules::REUSED, id, span, message, hint);
+        } else {
+            let message = format!(
+                "{id} was edited after it was released: databases that applied it do not get the change"
+            );
+            let hint = "restore the file, and put the change into a new migration";
+            self.add(&rules::EDITED, id, span, message, hint);
         }
     }
 

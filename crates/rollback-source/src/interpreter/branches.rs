@@ -1,4 +1,4 @@
-//! Branches: conditions, loops and `try`.
+//! Branches: conditions and loops.
 
 use ruff_python_ast::{ElifElseClause, Stmt, StmtFor, StmtIf};
 
@@ -7,7 +7,7 @@ use super::merge::merge;
 use super::search::Search;
 use super::state::{Frame, Interpreter};
 use crate::compare::{either, same, truth};
-use crate::value::{Origin, Spanned, Value};
+use crate::value::{Spanned, Value};
 
 impl<'a> Interpreter<'a, '_> {
     pub(super) fn choice(&mut self, frame: &mut Frame<'a>, choice: &'a StmtIf) -> Flow<'a> {
@@ -95,73 +95,6 @@ impl<'a> Interpreter<'a, '_> {
         Flow::Next
     }
 
-    /// Follows a `try` statement: what its body and its handlers agree on stays known.
-    pub(super) fn attempt(
-        &mut self,
-        frame: &mut Frame<'a>,
-        body: &'a [Stmt],
-        orelse: &'a [Stmt],
-        handlers: &[&'a [Stmt]],
-        finalbody: &'a [Stmt],
-    ) -> Flow<'a> {
-        const WHY: &str = "depends on what fails in a try statement";
-        let before = self.scope(frame).clone();
-        let before_made = frame.made.clone();
-        let mut ended = self.statements(frame, body);
-        if matches!(ended, Flow::Next) {
-            ended = self.statements(frame, orelse);
-        }
-        let is_simple =
-            body.iter().all(|statement| matches!(statement, Stmt::Import(_) | Stmt::ImportFrom(_)));
-        let tried = self.scope(frame).clone();
-        let mut unsure: Vec<(&'a str, Origin)> = Vec::new();
-        for handler in handlers {
-            *self.scope(frame) = before.clone();
-            let tried_made = std::mem::replace(&mut frame.made, before_made.clone());
-            let flow = self.statements(frame, handler);
-            let handled_made = std::mem::replace(&mut frame.made, tried_made);
-            if !matches!(flow, Flow::Raise) {
-                frame.made.merge(handled_made, &Spanned::unknown(WHY, Origin::nowhere()));
-            }
-            let handled = match flow {
-                Flow::Raise => continue,
-                Flow::Next => std::mem::take(self.scope(frame)),
-                _ => {
-                    let origin = before.values().next().map_or(Origin::nowhere(), |value| value.origin);
-                    ended = Flow::Unsure(Spanned::unknown(WHY, origin));
-                    std::mem::take(self.scope(frame))
-                }
-            };
-            // If only the body binds a name, the module cannot use it after the body fails.
-            let differs = |name: &&&'a str| match (tried.get(**name), handled.get(**name)) {
-                (Some(tried), Some(handled)) => !is_alike(&tried.value, &handled.value),
-                (Some(_), None) => false,
-                (None, _) => true,
-            };
-            let names: Vec<&&'a str> = tried.keys().chain(handled.keys()).collect();
-            unsure.extend(names.iter().copied().filter(|name| differs(name)).map(|name| {
-                let origin = handled.get(*name).or_else(|| tried.get(*name)).map(|value| value.origin);
-                (*name, origin.unwrap_or(Origin::nowhere()))
-            }));
-        }
-        if matches!(ended, Flow::Raise) {
-            ended = Flow::Unsure(Spanned::unknown(WHY, Origin::nowhere()));
-        } else if matches!(ended, Flow::Return(_)) && !handlers.is_empty() && !is_simple {
-            let only_raise = handlers.iter().all(|handler| matches!(handler.last(), Some(Stmt::Raise(_))));
-            if !only_raise {
-                ended = Flow::Unsure(Spanned::unknown(WHY, Origin::nowhere()));
-            }
-        }
-        *self.scope(frame) = tried;
-        for (name, origin) in unsure {
-            self.bind(frame, name, Spanned::unknown(WHY, origin));
-        }
-        match self.statements(frame, finalbody) {
-            Flow::Next => ended,
-            other => other,
-        }
-    }
-
     pub(super) fn repeat(&mut self, frame: &mut Frame<'a>, repeated: &'a StmtFor) -> Flow<'a> {
         let over = self.expression(frame, &repeated.iter);
         let Some(items) = self.iterate(&over) else {
@@ -190,14 +123,5 @@ impl<'a> Interpreter<'a, '_> {
             Some(origin) if ends => Flow::Unsure(Spanned::unknown(why, origin)),
             _ => Flow::Next,
         }
-    }
-}
-
-/// Whether two values are the same, or two names for one thing in different modules, such as the older and the newer
-/// `JSONField`.
-fn is_alike(one: &Value<'_>, other: &Value<'_>) -> bool {
-    match (one, other) {
-        (Value::Name(one), Value::Name(other)) => one.rsplit('.').next() == other.rsplit('.').next(),
-        (one, other) => same(one, other),
     }
 }

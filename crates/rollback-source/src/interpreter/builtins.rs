@@ -62,7 +62,7 @@ impl<'a> Interpreter<'a, '_> {
     }
 
     pub(super) fn builtin(&mut self, name: &str, arguments: &Arguments<'a>, origin: Origin) -> Spanned<'a> {
-        let first = arguments.positional.first().cloned();
+        let first = arguments.positional.first();
         let made = match (name, &arguments.positional[..]) {
             ("hasattr", [Spanned { value: Value::Name(owner), .. }, name])
                 if &**owner == "django.conf.settings" =>
@@ -72,60 +72,53 @@ impl<'a> Interpreter<'a, '_> {
             ("getattr", [owner, attribute, default @ ..]) => {
                 self.get_attribute(owner, attribute, default.first())
             }
-            ("list" | "tuple" | "set" | "frozenset", []) => Some(Value::Sequence(kind(name), Rc::default())),
-            ("list" | "tuple", [of]) => {
-                self.iterate(of).map(|items| Value::Sequence(kind(name), Rc::new(items.to_vec())))
-            }
-            ("set" | "frozenset", [of]) => self
-                .iterate(of)
-                .map(|items| Value::Sequence(Kind::Set, Rc::new(without_doubles(items.to_vec())))),
-            ("dict", []) => {
-                let key = |name: &Rc<str>| Spanned { value: Value::Str(name.clone()), origin };
-                Some(Value::Dict(Rc::new(
-                    arguments.named.iter().map(|(name, value)| (key(name), value.clone())).collect(),
-                )))
-            }
-            ("reversed", [of]) => self
-                .iterate(of)
-                .map(|items| Value::Sequence(Kind::List, Rc::new(items.iter().rev().cloned().collect()))),
-            ("sorted", [of]) if arguments.named.is_empty() => self.sorted(of),
             ("str", [of]) => shown(&of.value).map(|shown| Value::Str(shown.into())),
             ("len", [of]) => {
                 self.iterate(of).and_then(|items| i64::try_from(items.len()).ok()).map(Value::Int)
             }
             ("bool", [of]) => truth(&of.value).map(Value::Bool),
+            ("dict", []) => Some(dict_of(arguments, origin)),
             ("range", bounds) => range(bounds, origin),
-            ("enumerate", [of]) => self.iterate(of).map(|items| {
-                let pair = |(place, item): (i64, &Spanned<'a>)| {
-                    let place = Spanned { value: Value::Int(place), origin };
-                    Spanned {
-                        value: Value::Sequence(Kind::Tuple, Rc::new(vec![place, item.clone()])),
-                        origin,
-                    }
-                };
-                Value::Sequence(Kind::List, Rc::new((0..).zip(items.iter()).map(pair).collect()))
-            }),
-            ("zip", [one, other]) => self.iterate(one).zip(self.iterate(other)).map(|(one, other)| {
-                let pair = |(one, other): (&Spanned<'a>, &Spanned<'a>)| Spanned {
-                    value: Value::Sequence(Kind::Tuple, Rc::new(vec![one.clone(), other.clone()])),
-                    origin,
-                };
-                Value::Sequence(Kind::List, Rc::new(one.iter().zip(other.iter()).map(pair).collect()))
-            }),
-            ("map", [function, of]) => self.iterate(of).map(|items| {
-                let call = |item: &Spanned<'a>| {
-                    let arguments = Arguments { positional: vec![item.clone()], ..Arguments::default() };
-                    self.apply(function.clone(), arguments, item.origin)
-                };
-                Value::Sequence(Kind::List, Rc::new(items.iter().map(call).collect()))
-            }),
-            _ => None,
+            ("sorted", [of]) if arguments.named.is_empty() => self.sorted(of),
+            (_, positional) => self.sequence_of(name, positional, origin),
         };
         match (made, first) {
             (Some(value), _) => Spanned { value, origin },
             (None, Some(first)) => Spanned::unknown(first.reason(), origin),
             (None, None) => Spanned::unknown(format!("depends on {name}()"), origin),
         }
+    }
+
+    /// Builtins that make a sequence of others.
+    fn sequence_of(&mut self, name: &str, of: &[Spanned<'a>], origin: Origin) -> Option<Value<'a>> {
+        let (kind, items) = match (name, of) {
+            ("list" | "tuple" | "set" | "frozenset", []) => (kind(name), Vec::new()),
+            ("list" | "tuple", [of]) => (kind(name), self.iterate(of)?.to_vec()),
+            ("set" | "frozenset", [of]) => (Kind::Set, without_doubles(self.iterate(of)?.to_vec())),
+            ("reversed", [of]) => (Kind::List, self.iterate(of)?.iter().rev().cloned().collect()),
+            ("enumerate", [of]) => {
+                let items = self.iterate(of)?;
+                let number = |number| Spanned { value: Value::Int(number), origin };
+                let pairs =
+                    (0..).zip(items.iter()).map(|(place, item)| pair(number(place), item.clone(), origin));
+                (Kind::List, pairs.collect())
+            }
+            ("zip", [one, other]) => {
+                let (one, other) = (self.iterate(one)?, self.iterate(other)?);
+                let pairs = one.iter().zip(other.iter());
+                (Kind::List, pairs.map(|(one, other)| pair(one.clone(), other.clone(), origin)).collect())
+            }
+            ("map", [function, of]) => {
+                let items = self.iterate(of)?;
+                let call = |item: &Spanned<'a>| {
+                    let arguments = Arguments { positional: vec![item.clone()], ..Arguments::default() };
+                    self.apply(function.clone(), arguments, item.origin)
+                };
+                (Kind::List, items.iter().map(call).collect())
+            }
+            _ => return None,
+        };
+        Some(Value::Sequence(kind, Rc::new(items)))
     }
 
     /// `getattr(settings, "AUTH_USER_MODEL", "auth.User")`.
@@ -216,4 +209,15 @@ fn range<'a>(bounds: &[Spanned<'a>], origin: Origin) -> Option<Value<'a>> {
     let items =
         (from..to).step_by(step).map(|number| Spanned { value: Value::Int(number), origin }).collect();
     Some(Value::Sequence(Kind::List, Rc::new(items)))
+}
+
+/// A tuple of two.
+fn pair<'a>(one: Spanned<'a>, other: Spanned<'a>, origin: Origin) -> Spanned<'a> {
+    Spanned { value: Value::Sequence(Kind::Tuple, Rc::new(vec![one, other])), origin }
+}
+
+/// `dict(a=1)`.
+fn dict_of<'a>(arguments: &Arguments<'a>, origin: Origin) -> Value<'a> {
+    let key = |name: &Rc<str>| Spanned { value: Value::Str(name.clone()), origin };
+    Value::Dict(Rc::new(arguments.named.iter().map(|(name, value)| (key(name), value.clone())).collect()))
 }

@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use ruff_python_ast::{
-    BoolOp, Comprehension, Expr, ExprAttribute, ExprBinOp, ExprBoolOp, ExprDict, ExprFString, ExprSubscript,
-    ExprUnaryOp, FStringPart, InterpolatedStringElement, Number, Operator, UnaryOp,
+    BoolOp, Comprehension, Expr, ExprAttribute, ExprBinOp, ExprBoolOp, ExprDict, ExprFString, ExprSlice,
+    ExprSubscript, ExprUnaryOp, FStringPart, InterpolatedStringElement, Number, Operator, UnaryOp,
 };
 
 use super::comparisons::is_version;
@@ -373,6 +373,34 @@ impl<'a> Interpreter<'a, '_> {
         }
     }
 
+    /// `owner[lower:upper]`. `None` if that is not known.
+    fn slice(
+        &mut self,
+        frame: &mut Frame<'a>,
+        owner: &Spanned<'a>,
+        slice: &'a ExprSlice,
+    ) -> Option<Value<'a>> {
+        let mut bound = |bound: &'a Option<Box<Expr>>| match bound {
+            None => Some(None),
+            Some(bound) => match self.expression(frame, bound).value {
+                Value::Int(number) => Some(Some(number)),
+                _ => None,
+            },
+        };
+        match (&owner.value, bound(&slice.lower)?, bound(&slice.upper)?) {
+            (Value::Name(path), None, Some(length)) if is_version(path) => {
+                Some(Value::Name(text(format!("{path}[:{length}]"))))
+            }
+            (Value::Sequence(kind, items), lower, upper) if slice.step.is_none() && !has_rest(items) => {
+                let place = |bound: i64| place(bound, items.len()).min(items.len());
+                let (lower, upper) = (lower.map_or(0, place), upper.map_or(items.len(), place));
+                let part = items.get(lower..upper.max(lower)).unwrap_or_default().to_vec();
+                Some(Value::Sequence(*kind, Rc::new(part)))
+            }
+            _ => None,
+        }
+    }
+
     pub(super) fn subscript(
         &mut self,
         frame: &mut Frame<'a>,
@@ -382,27 +410,9 @@ impl<'a> Interpreter<'a, '_> {
         let owner = self.expression(frame, &subscript.value);
         let owner = self.concrete(owner);
         if let Expr::Slice(slice) = &*subscript.slice {
-            let mut bound = |bound: &'a Option<Box<Expr>>| match bound {
-                None => Some(None),
-                Some(bound) => match self.expression(frame, bound).value {
-                    Value::Int(number) => Some(Some(number)),
-                    _ => None,
-                },
-            };
-            let bounds = (bound(&slice.lower), bound(&slice.upper));
-            return match (&owner.value, bounds) {
-                (Value::Name(path), (Some(None), Some(Some(length)))) if is_version(path) => {
-                    Spanned { value: Value::Name(text(format!("{path}[:{length}]"))), origin }
-                }
-                (Value::Sequence(kind, items), (Some(lower), Some(upper)))
-                    if slice.step.is_none() && !has_rest(items) =>
-                {
-                    let place = |bound: i64| place(bound, items.len()).min(items.len());
-                    let (lower, upper) = (lower.map_or(0, place), upper.map_or(items.len(), place));
-                    let part = items.get(lower..upper.max(lower)).unwrap_or_default().to_vec();
-                    Spanned { value: Value::Sequence(*kind, Rc::new(part)), origin }
-                }
-                _ => Spanned::unknown(owner.reason(), origin),
+            return match self.slice(frame, &owner, slice) {
+                Some(value) => Spanned { value, origin },
+                None => Spanned::unknown(owner.reason(), origin),
             };
         }
         let index = self.expression(frame, &subscript.slice);

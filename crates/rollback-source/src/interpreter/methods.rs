@@ -110,73 +110,75 @@ impl<'a> Interpreter<'a, '_> {
         })
     }
 
-    pub(super) fn made_by_method(
+    fn made_by_method(
         &mut self,
         owner: &Spanned<'a>,
         name: &str,
         arguments: &Arguments<'a>,
         origin: Origin,
     ) -> Option<Spanned<'a>> {
-        let value = match (&owner.value, name, &arguments.positional[..]) {
-            (Value::Str(text), "format", positional) => format(text, positional, &arguments.named)?,
-            (Value::Str(text), "lower", []) => text.to_lowercase(),
-            (Value::Str(text), "upper", []) => text.to_uppercase(),
-            (Value::Str(text), "strip", []) => text.trim().to_owned(),
-            (Value::Str(shown), "zfill", [Spanned { value: Value::Int(width), .. }]) => {
-                padded(shown, &format!("0{width}"))?
+        let value = match &owner.value {
+            Value::Str(text) => self.made_by_text(text, name, arguments, origin)?,
+            Value::Sequence(kind, items) if name == "copy" && arguments.positional.is_empty() => {
+                Value::Sequence(*kind, Rc::new(items.to_vec()))
             }
-            (Value::Str(text), "startswith" | "endswith", [part]) => {
-                let part = part.str()?;
-                let is = if name == "startswith" { text.starts_with(part) } else { text.ends_with(part) };
-                return Some(Spanned { value: Value::Bool(is), origin });
-            }
-            (Value::Str(text), "split", []) => {
-                let part = |part: &str| Spanned { value: Value::Str(part.into()), origin };
-                let parts = text.split_whitespace().map(part).collect();
-                return Some(Spanned { value: Value::Sequence(Kind::List, Rc::new(parts)), origin });
-            }
-            (Value::Str(text), "replace", [from, to]) if text.len() < 10_000 && to.str()?.len() < 100 => {
-                text.replace(from.str()?, to.str()?)
-            }
-            (Value::Str(text), "join", [items]) => {
-                let items = self.iterate(items)?;
-                let parts: Option<Vec<String>> = items.iter().map(|item| shown(&item.value)).collect();
-                let parts = parts?;
-                let length = parts.iter().map(|part| part.len() + text.len()).fold(0, usize::saturating_add);
-                if length > LONGEST_TEXT {
-                    return None;
-                }
-                parts.join(text)
-            }
-            (Value::Str(text), "split", [separator]) => {
-                let part = |part: &str| Spanned { value: Value::Str(part.into()), origin };
-                let parts = text.split(separator.str()?).map(part).collect();
-                return Some(Spanned { value: Value::Sequence(Kind::List, Rc::new(parts)), origin });
-            }
-            (Value::Sequence(kind, items), "copy", []) => {
-                return Some(Spanned { value: Value::Sequence(*kind, Rc::new(items.to_vec())), origin });
-            }
-            (Value::Dict(items), "items", []) => {
-                let pair = |(key, value): &(Spanned<'a>, Spanned<'a>)| Spanned {
-                    value: Value::Sequence(Kind::Tuple, Rc::new(vec![key.clone(), value.clone()])),
-                    origin: key.origin,
-                };
-                return Some(Spanned {
-                    value: Value::Sequence(Kind::List, Rc::new(items.iter().map(pair).collect())),
-                    origin,
-                });
-            }
-            (Value::Dict(items), "keys" | "values", []) => {
-                let part = |(key, value): &(Spanned<'a>, Spanned<'a>)| {
-                    if name == "keys" { key.clone() } else { value.clone() }
-                };
-                return Some(Spanned {
-                    value: Value::Sequence(Kind::List, Rc::new(items.iter().map(part).collect())),
-                    origin,
-                });
-            }
+            Value::Dict(items) if arguments.positional.is_empty() => part_of_dict(items, name)?,
             _ => return None,
         };
-        Some(Spanned { value: made_text(value), origin })
+        Some(Spanned { value, origin })
     }
+
+    fn made_by_text(
+        &mut self,
+        text: &str,
+        name: &str,
+        arguments: &Arguments<'a>,
+        origin: Origin,
+    ) -> Option<Value<'a>> {
+        let made = match (name, &arguments.positional[..]) {
+            ("format", positional) => format(text, positional, &arguments.named)?,
+            ("lower", []) => text.to_lowercase(),
+            ("upper", []) => text.to_uppercase(),
+            ("strip", []) => text.trim().to_owned(),
+            ("zfill", [Spanned { value: Value::Int(width), .. }]) => padded(text, &format!("0{width}"))?,
+            ("startswith", [part]) => return Some(Value::Bool(text.starts_with(part.str()?))),
+            ("endswith", [part]) => return Some(Value::Bool(text.ends_with(part.str()?))),
+            ("split", []) => return Some(list_of(text.split_whitespace(), origin)),
+            ("split", [separator]) => return Some(list_of(text.split(separator.str()?), origin)),
+            ("replace", [from, to]) if text.len() < 10_000 && to.str()?.len() < 100 => {
+                text.replace(from.str()?, to.str()?)
+            }
+            ("join", [items]) => joined(text, &self.iterate(items)?)?,
+            _ => return None,
+        };
+        Some(made_text(made))
+    }
+}
+
+/// A list of texts.
+fn list_of<'a, 't>(texts: impl Iterator<Item = &'t str>, origin: Origin) -> Value<'a> {
+    let items = texts.map(|text| Spanned { value: Value::Str(text.into()), origin });
+    Value::Sequence(Kind::List, Rc::new(items.collect()))
+}
+
+/// `separator.join(items)`. `None` if an item is not known, or if the text gets too long.
+fn joined(separator: &str, items: &[Spanned<'_>]) -> Option<String> {
+    let parts: Vec<String> = items.iter().map(|item| shown(&item.value)).collect::<Option<_>>()?;
+    let length = parts.iter().map(|part| part.len() + separator.len()).fold(0, usize::saturating_add);
+    (length <= LONGEST_TEXT).then(|| parts.join(separator))
+}
+
+/// `items()`, `keys()` and `values()` of a mapping.
+fn part_of_dict<'a>(items: &[(Spanned<'a>, Spanned<'a>)], name: &str) -> Option<Value<'a>> {
+    let pair = |key: &Spanned<'a>, value: &Spanned<'a>| Spanned {
+        value: Value::Sequence(Kind::Tuple, Rc::new(vec![key.clone(), value.clone()])),
+        origin: key.origin,
+    };
+    let parts = match name {
+        "keys" => items.iter().map(|(key, _)| key.clone()).collect(),
+        "values" => items.iter().map(|(_, value)| value.clone()).collect(),
+        "items" => items.iter().map(|(key, value)| pair(key, value)).collect(),
+        _ => return None,
+    };
+    Some(Value::Sequence(Kind::List, Rc::new(parts)))
 }

@@ -1,10 +1,11 @@
 //! What statements do to the names around them.
 
 use ruff_python_ast::{
-    ExceptHandler, Expr, Operator, Stmt, StmtClassDef, StmtFunctionDef, StmtImport, StmtImportFrom, StmtTry,
-    WithItem,
+    ExceptHandler, Expr, Operator, Stmt, StmtAugAssign, StmtClassDef, StmtFunctionDef, StmtImport,
+    StmtImportFrom, StmtTry, WithItem,
 };
 
+use super::attempt::Attempt;
 use super::flow::Flow;
 use super::state::{Frame, Interpreter, text};
 use crate::value::{Arguments, Class, Function, Kind, Scope, Spanned, Value, has_rest};
@@ -42,31 +43,9 @@ impl<'a> Interpreter<'a, '_> {
                     self.assign(frame, &assign.target, value);
                 }
             }
-            Stmt::AugAssign(assign) => {
-                let (left, right) =
-                    (self.expression(frame, &assign.target), self.expression(frame, &assign.value));
-                let origin = left.origin;
-                let is_list = matches!(left.value, Value::Sequence(Kind::List, _));
-                if assign.op == Operator::Add && is_list {
-                    let value = self.extended(left.clone(), &right).value;
-                    self.change(frame, &left.value, value.clone());
-                    self.assign(frame, &assign.target, Spanned { value, origin });
-                } else {
-                    let value = self.binary(left, assign.op, right, origin);
-                    self.assign(frame, &assign.target, value);
-                }
-            }
+            Stmt::AugAssign(assign) => self.augment(frame, assign),
             Stmt::Expr(expression) => self.effect(frame, &expression.value),
-            Stmt::FunctionDef(definition) => {
-                let (module, is_inner) = (frame.module, frame.is_call);
-                let defaults = self.defaults(frame, &definition.parameters);
-                let function =
-                    self.memory.functions.alloc(Function { definition, module, defaults, is_inner });
-                let value =
-                    Spanned { value: Value::Function(function), origin: self.origin(frame, definition) };
-                let value = self.decorated(frame, definition, value);
-                self.bind(frame, definition.name.id.as_str(), value);
-            }
+            Stmt::FunctionDef(definition) => self.function(frame, definition),
             Stmt::ClassDef(definition) => self.class(frame, definition),
             Stmt::Return(returned) => {
                 let origin = self.origin(frame, returned);
@@ -77,25 +56,16 @@ impl<'a> Interpreter<'a, '_> {
             }
             Stmt::If(choice) => return self.choice(frame, choice),
             Stmt::Try(StmtTry { body, handlers, orelse, finalbody, .. }) => {
-                let handlers: Vec<&[Stmt]> =
-                    handlers.iter().map(|ExceptHandler::ExceptHandler(handler)| &handler.body[..]).collect();
-                return self.attempt(frame, body, orelse, &handlers, finalbody);
+                let body_of = |ExceptHandler::ExceptHandler(handler): &'a ExceptHandler| &handler.body[..];
+                let handlers = handlers.iter().map(body_of).collect();
+                return self.attempt(frame, &Attempt { body, orelse, handlers, finalbody });
             }
             Stmt::For(repeated) => return self.repeat(frame, repeated),
-            Stmt::With(with) => {
-                let may_end_early = |item: &WithItem| match &item.context_expr {
-                    Expr::Call(call) => match &*call.func {
-                        Expr::Name(name) => name.id.as_str() == "suppress",
-                        Expr::Attribute(attribute) => attribute.attr.id.as_str() == "suppress",
-                        _ => false,
-                    },
-                    _ => false,
-                };
-                if with.items.iter().any(may_end_early) {
-                    return self.attempt(frame, &with.body, &[], &[&[]], &[]);
-                }
-                return self.statements(frame, &with.body);
+            Stmt::With(with) if with.items.iter().any(suppresses) => {
+                let attempt = Attempt { body: &with.body, orelse: &[], handlers: vec![&[]], finalbody: &[] };
+                return self.attempt(frame, &attempt);
             }
+            Stmt::With(with) => return self.statements(frame, &with.body),
             Stmt::Raise(_) => return Flow::Raise,
             Stmt::Break(_) => return Flow::Loop { ends: true },
             Stmt::Continue(_) => return Flow::Loop { ends: false },
@@ -106,18 +76,43 @@ impl<'a> Interpreter<'a, '_> {
                 let bodies: Vec<&[Stmt]> = choice.cases.iter().map(|case| &case.body[..]).collect();
                 return self.forget_all(frame, &bodies, "depends on a match statement");
             }
-            Stmt::Delete(deleted) => {
-                for target in &deleted.targets {
-                    match target {
-                        Expr::Name(name) => drop(self.scope(frame).remove(name.id.as_str())),
-                        other => self.forget_target(frame, other, "is changed by `del`"),
-                    }
-                }
-            }
+            Stmt::Delete(deleted) => deleted.targets.iter().for_each(|target| self.delete(frame, target)),
             Stmt::Global(named) => frame.globals.extend(named.names.iter().map(|name| name.id.as_str())),
             _ => {}
         }
         Flow::Next
+    }
+
+    /// `list += more`, and the like.
+    fn augment(&mut self, frame: &mut Frame<'a>, assign: &'a StmtAugAssign) {
+        let left = self.expression(frame, &assign.target);
+        let right = self.expression(frame, &assign.value);
+        let origin = left.origin;
+        let is_list = matches!(left.value, Value::Sequence(Kind::List, _));
+        if assign.op == Operator::Add && is_list {
+            let value = self.extended(left.clone(), &right).value;
+            self.change(frame, &left.value, value.clone());
+            self.assign(frame, &assign.target, Spanned { value, origin });
+        } else {
+            let value = self.binary(left, assign.op, right, origin);
+            self.assign(frame, &assign.target, value);
+        }
+    }
+
+    fn function(&mut self, frame: &mut Frame<'a>, definition: &'a StmtFunctionDef) {
+        let (module, is_inner) = (frame.module, frame.is_call);
+        let defaults = self.defaults(frame, &definition.parameters);
+        let function = self.memory.functions.alloc(Function { definition, module, defaults, is_inner });
+        let value = Spanned { value: Value::Function(function), origin: self.origin(frame, definition) };
+        let value = self.decorated(frame, definition, value);
+        self.bind(frame, definition.name.id.as_str(), value);
+    }
+
+    fn delete(&mut self, frame: &mut Frame<'a>, target: &'a Expr) {
+        match target {
+            Expr::Name(name) => drop(self.scope(frame).remove(name.id.as_str())),
+            other => self.forget_target(frame, other, "is changed by `del`"),
+        }
     }
 
     pub(super) fn import(&mut self, frame: &mut Frame<'a>, import: &'a StmtImport) {
@@ -234,5 +229,15 @@ impl<'a> Interpreter<'a, '_> {
             let part = part.unwrap_or_else(|| Spanned::unknown(value.reason(), value.origin));
             self.assign(frame, target, part);
         }
+    }
+}
+
+/// Whether it is `contextlib.suppress(…)`, which ends the body early.
+fn suppresses(item: &WithItem) -> bool {
+    let Expr::Call(call) = &item.context_expr else { return false };
+    match &*call.func {
+        Expr::Name(name) => name.id.as_str() == "suppress",
+        Expr::Attribute(attribute) => attribute.attr.id.as_str() == "suppress",
+        _ => false,
     }
 }
