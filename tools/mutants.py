@@ -217,9 +217,9 @@ MUTANTS = [
     ),
     Mutant(
         "recorded SQL runs without proof",
-        f"{CORE}/plan.rs",
-        "(self.situation.is_guarded || is_asked_for)",
-        "(self.situation.own_app.len() > 1 || is_asked_for)",
+        f"{CORE}/plan/choice.rs",
+        "(situation.is_verified || is_only_way)",
+        "(situation.own_app.len() > 1 || is_only_way)",
         "rust:rollback-core",
     ),
 ]

@@ -86,7 +86,19 @@ impl Graph {
 
     /// Migrations that depend on each other in a circle, in their order; `None` if there is no circle.
     pub fn circle(&self) -> Option<Vec<MigrationId>> {
-        // Nodes without a parent are removed until nothing is left but circles and what depends on them.
+        let waiting = self.circles_and_their_descendants();
+        let mut path = vec![*waiting.first()?];
+        loop {
+            let parent = self.parents(path[path.len() - 1]).find(|parent| waiting.contains(parent))?;
+            if let Some(start) = path.iter().position(|id| *id == parent) {
+                return Some(path[start..].iter().rev().map(|id| (*id).clone()).collect());
+            }
+            path.push(parent);
+        }
+    }
+
+    /// What is left if nodes without a parent are removed until there are no more.
+    fn circles_and_their_descendants(&self) -> BTreeSet<&MigrationId> {
         let mut waiting: BTreeMap<&MigrationId, usize> =
             self.nodes.iter().map(|(id, node)| (id.as_ref(), node.parents.len())).collect();
         let mut ready: Vec<&MigrationId> =
@@ -102,14 +114,7 @@ impl Graph {
                 }
             }
         }
-        let mut path = vec![*waiting.keys().next()?];
-        loop {
-            let parent = self.parents(path[path.len() - 1]).find(|parent| waiting.contains_key(parent))?;
-            if let Some(start) = path.iter().position(|id| *id == parent) {
-                return Some(path[start..].iter().rev().map(|id| (*id).clone()).collect());
-            }
-            path.push(parent);
-        }
+        waiting.into_keys().collect()
     }
 
     fn parents_first<'a>(&'a self, start: &'a MigrationId) -> Vec<&'a MigrationId> {

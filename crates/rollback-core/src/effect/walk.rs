@@ -277,4 +277,30 @@ mod tests {
             [false, true, true]
         );
     }
+
+    #[test]
+    fn only_effects_that_django_reports_leave_nothing_open() {
+        let found = effects(
+            r#"{"kind": "alter", "table": "a"}
+               {"kind": "rename-table", "table": "b", "to": "c"}"#,
+        );
+        assert!(!found.is_opaque && !found.runs_code);
+        assert_eq!(found.names, ["a", "b", "c"].map(str::to_owned).into());
+        let left = effects(r#"{"kind": "leave-behind"}"#);
+        assert!(left.is_opaque && !left.runs_code);
+        let code = effects(r#"{"kind": "run-code"}"#);
+        assert!(code.is_opaque && code.runs_code);
+    }
+
+    #[test]
+    fn only_tables_of_now_are_locked() {
+        let found = effects(
+            r#"{"kind": "create-table", "table": "new"}
+               {"kind": "alter", "table": "new"}
+               {"kind": "rename-table", "table": "old", "to": "young"}
+               {"kind": "alter", "table": "young"}
+               {"kind": "require", "table": "kind", "columns": ["x"], "rule": "not-null"}"#,
+        );
+        assert_eq!(found.tables, ["kind", "old"].map(str::to_owned).into());
+    }
 }

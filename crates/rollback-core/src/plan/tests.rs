@@ -259,6 +259,20 @@ fn a_statement_that_no_transaction_takes_is_found_beforehand() {
 }
 
 #[test]
+fn custom_sql_that_may_delete_data_is_a_warning() {
+    let case = |files| Case { now: "a.1 a.2", target: "a.1", files, ..FILES };
+    check(&case("a.1\na.2 < a.1 sql TRUNCATE"), "-a.2 ?may-lose");
+    check(&case("a.1\na.2 < a.1 sql COMMENT"), "-a.2");
+}
+
+#[test]
+fn code_runs_only_in_steps_that_have_some() {
+    let runs_code = |files| make(&Case { now: "a.1 a.2", target: "a.1", files, ..FILES }).steps[0].runs_code;
+    assert!(runs_code("a.1\na.2 < a.1 code"));
+    assert!(!runs_code("a.1\na.2 < a.1 sql COMMENT"));
+}
+
+#[test]
 fn without_django_what_is_remembered_decides() {
     let remembered = "a.1\na.2 < a.1 irreversible RunSQL\nb.1 < a.2";
     check(&Case { now: "b.1 a.1 a.2", target: "a.1", remembered, ..FILES }, "-b.1 -a.2 !irreversible");
