@@ -788,15 +788,6 @@ def test_formats_of_nothing(project: Project) -> None:
     assert show("markdown").startswith("<!-- django-rollback check -->\n## Can be rolled back\n")
 
 
-def test_a_format_of_another_command(project: Project) -> None:
-    for words in (("check", "v1", "--format", "svg"), ("graph", "--format", "sarif"), ("list", "--format", "dot")):
-        assert refused(project, *words) == (
-            2,
-            f"error: `--format {words[-1]}` does not go with this command\n"
-            "  hint: github, gitlab, sarif and markdown go with `check`; svg, mermaid and dot with `graph`\n",
-        )
-
-
 def test_colours_are_for_terminals(shown: Project) -> None:
     def on_a_terminal(**environment: str) -> str:
         """All streams are the terminal."""

@@ -5,8 +5,8 @@ use std::io;
 use rollback_engine::EngineError;
 use rollback_revision::deployed::DeployedError;
 
-use crate::ExitCode;
 use crate::console::safe;
+use crate::exit::ExitCode;
 
 /// Why a command did not do what was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]

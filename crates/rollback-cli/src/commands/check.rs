@@ -9,11 +9,12 @@ use rollback_revision::{Extent, File, Migrations, Revision, read_range};
 
 use super::range::{self, End, Ends, Nothing};
 use super::{Context, count};
-use crate::args::{CheckArguments, FailOn, Format};
+use crate::args::{CheckArguments, FailOn};
 use crate::console::{Level as Importance, safe};
+use crate::door::DoorKind;
 use crate::error::CliError;
+use crate::exit::ExitCode;
 use crate::findings::{self, Report, statistics, statistics_document};
-use crate::{DoorKind, ExitCode};
 
 pub(crate) fn run(context: &mut Context<'_>, arguments: &CheckArguments) -> Result<i32, CliError> {
     if let Some(code) = &arguments.explain {
@@ -131,7 +132,7 @@ fn show(
     } else {
         let is_coloured =
             context.console.is_terminal() && !context.environment.variables.contains_key("NO_COLOR");
-        context.out(&findings::render(&report, format(context.common.format), is_coloured))?;
+        context.out(&findings::render(&report, arguments.format.0, is_coloured))?;
     }
     let from = fail_on(arguments, config);
     let is_failure = from.is_some_and(|from| findings.iter().any(|finding| finding.level >= from));
@@ -158,17 +159,6 @@ fn idle_comments<'t>(compared: &Compared<'_>, texts: &dyn Fn(&Place) -> Option<&
         }));
     }
     lines
-}
-
-fn format(format: Format) -> findings::Format {
-    match format {
-        Format::Json => findings::Format::Json,
-        Format::Github => findings::Format::Github,
-        Format::Gitlab => findings::Format::Gitlab,
-        Format::Sarif => findings::Format::Sarif,
-        Format::Markdown => findings::Format::Markdown,
-        Format::Text | Format::Svg | Format::Mermaid | Format::Dot => findings::Format::Text,
-    }
 }
 
 fn fail_on(arguments: &CheckArguments, config: &Config) -> Option<Level> {

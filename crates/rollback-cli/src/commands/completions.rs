@@ -3,8 +3,10 @@
 use clap_complete::{Shell, generate};
 
 use super::Context;
+use crate::args;
+use crate::door::DoorKind;
 use crate::error::CliError;
-use crate::{DoorKind, ExitCode, args};
+use crate::exit::ExitCode;
 
 pub(crate) fn run(context: &mut Context<'_>, shell: Shell) -> Result<ExitCode, CliError> {
     let mut grammar = args::grammar(DoorKind::Native, "django-rollback");

@@ -7,11 +7,12 @@ use rollback_core::MigrationId;
 use rollback_core::graph::Graph;
 use rollback_revision::{Migrations, in_order};
 
+use super::Context;
 use super::range;
-use super::{Context, Format};
-use crate::args::GraphArguments;
+use crate::args::{GraphArguments, GraphFormat};
 use crate::error::CliError;
-use crate::{ExitCode, drawing, facts_document};
+use crate::exit::ExitCode;
+use crate::{drawing, facts_document};
 
 pub(crate) fn run(context: &mut Context<'_>, arguments: &GraphArguments) -> Result<ExitCode, CliError> {
     let range = arguments.range.as_deref();
@@ -37,22 +38,22 @@ pub(crate) fn run(context: &mut Context<'_>, arguments: &GraphArguments) -> Resu
         let is_app = arguments.app.is_empty() || arguments.app.contains(&id.app);
         is_app && older.as_ref().is_none_or(|older| !older.migrations().files.contains_key(id))
     };
-    if context.is_json() {
-        context.out_json(&facts_document::facts(migrations, end.commit.as_ref(), &folder, &is_wanted))?;
-        return Ok(ExitCode::Done);
-    }
+    let draw = match arguments.format.0 {
+        GraphFormat::Json => {
+            let facts = facts_document::facts(migrations, end.commit.as_ref(), &folder, &is_wanted);
+            return context.out_json(&facts).map(|()| ExitCode::Done);
+        }
+        GraphFormat::Text => drawing::text,
+        GraphFormat::Mermaid => drawing::mermaid,
+        GraphFormat::Dot => drawing::dot,
+        GraphFormat::Svg => drawing::svg,
+    };
     let facts = migrations.facts();
     let (graph, _) = migrations.graph(&facts, &BTreeSet::new());
     let mut drawn = drawn(&graph, &in_order(&graph, &facts), &is_wanted);
     let squashes = facts.into_iter().filter(|facts| !facts.replaces.is_empty());
     drawn.squashes = squashes.map(|facts| (facts.id, facts.replaces)).collect();
-    let text = match context.common.format {
-        Format::Svg => drawing::svg(&drawn),
-        Format::Mermaid => drawing::mermaid(&drawn),
-        Format::Dot => drawing::dot(&drawn),
-        _ => drawing::text(&drawn),
-    };
-    context.out(&text)?;
+    context.out(&draw(&drawn))?;
     Ok(ExitCode::Done)
 }
 

@@ -8,11 +8,13 @@ use serde_json::json;
 use super::{Context, label, lines, rollback};
 use crate::args::{GuardArguments, OnAhead, RollbackArguments, TargetArguments};
 use crate::console::{Level, safe};
+use crate::document;
+use crate::door::DoorKind;
 use crate::error::CliError;
-use crate::{DoorKind, ExitCode, document};
+use crate::exit::ExitCode;
 
 pub(crate) fn run(context: &mut Context<'_>, arguments: &GuardArguments) -> Result<i32, CliError> {
-    let found = context.find_commit(arguments.release.as_deref());
+    let found = context.find_commit(arguments.commit.as_deref());
     let mut session = context.connect()?;
     let commit =
         match found {
@@ -20,7 +22,7 @@ pub(crate) fn run(context: &mut Context<'_>, arguments: &GuardArguments) -> Resu
             // The files of the project tell, where there is a project.
             Err(CliError::Deployed(
                 DeployedError::Unknown { .. } | DeployedError::EmptyRepository { .. },
-            )) if session.runner.is_some() && arguments.release.is_none() => None,
+            )) if session.runner.is_some() && arguments.commit.is_none() => None,
             Err(error) => return Err(error),
         };
     let (database, runner) = (session.database.as_mut(), session.runner.as_deref_mut());
@@ -56,7 +58,7 @@ pub(crate) fn run(context: &mut Context<'_>, arguments: &GuardArguments) -> Resu
                 fake: false,
                 resume: false,
                 abort: false,
-                manners: arguments.manners.clone(),
+                execution: arguments.execution.clone(),
             };
             rollback::run(context, &arguments, true)
         }

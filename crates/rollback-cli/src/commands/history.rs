@@ -7,7 +7,8 @@ use rollback_engine::store::RecordedOperation;
 use super::{Context, count};
 use crate::console::Level;
 use crate::error::CliError;
-use crate::{ExitCode, document, table};
+use crate::exit::ExitCode;
+use crate::{document, table};
 
 pub(crate) fn run(context: &mut Context<'_>, limit: u32) -> Result<ExitCode, CliError> {
     let mut session = context.connect()?;

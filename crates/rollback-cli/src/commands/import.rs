@@ -8,8 +8,9 @@ use rollback_engine::import::{self, Import, ImportRequest, ImportedRelease};
 use super::{Context, count, range};
 use crate::args::ImportArguments;
 use crate::console::{Level, safe};
+use crate::document;
 use crate::error::CliError;
-use crate::{ExitCode, document};
+use crate::exit::ExitCode;
 
 pub(crate) fn run(context: &mut Context<'_>, arguments: &ImportArguments) -> Result<ExitCode, CliError> {
     refuse_empty(arguments)?;

@@ -5,7 +5,8 @@ use rollback_engine::releases::{self, ListedRelease};
 use super::Context;
 use crate::console::Level;
 use crate::error::CliError;
-use crate::{ExitCode, document, table};
+use crate::exit::ExitCode;
+use crate::{document, table};
 
 pub(crate) fn run(context: &mut Context<'_>) -> Result<ExitCode, CliError> {
     let mut session = context.connect()?;

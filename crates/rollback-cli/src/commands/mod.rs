@@ -32,15 +32,15 @@ use rollback_revision::{Repository, RepositoryError};
 use serde_json::Value;
 
 use crate::args::{
-    Command, Common, Format, PlanOrRangeArguments, TargetArguments, UnlistedCommand, WayArguments, WayChoice,
+    Command, Common, Output, PlanOrRangeArguments, TargetArguments, UnlistedCommand, WayArguments, WayChoice,
 };
 use crate::console::{Console, Level, Stream, safe, safe_json};
+use crate::door::{DatabaseChoice, Door, Environment, Session};
 use crate::error::{CliError, unwritten};
-use crate::{DatabaseChoice, Door, Environment, ExitCode, Session};
+use crate::exit::ExitCode;
 
 /// Runs the command. The number is the exit code: one of ours, or that of a `manage.py` that took over.
 pub(crate) fn run(mut context: Context<'_>, command: Command) -> Result<i32, CliError> {
-    context.check_format(&command)?;
     let code = match command {
         Command::Save(arguments) | Command::Unlisted(UnlistedCommand::SaveMigrationsState(arguments)) => {
             save::run(&mut context, &arguments)
@@ -77,7 +77,7 @@ pub(crate) fn run(mut context: Context<'_>, command: Command) -> Result<i32, Cli
         Command::Key => key(&mut context),
         Command::Status => status::run(&mut context),
         Command::History { limit } => history::run(&mut context, limit),
-        Command::Stamp { release, output } => stamp::run(&mut context, release.as_deref(), output),
+        Command::Stamp { commit, output } => stamp::run(&mut context, commit.as_deref(), output),
         Command::Completions { shell } => completions::run(&mut context, shell),
     };
     code.map(|code| code as i32)
@@ -153,33 +153,13 @@ impl<'a> Context<'a> {
         given.then_some(self.path.as_path())
     }
 
-    /// Refuses a format that the command does not write.
-    fn check_format(&self, command: &Command) -> Result<(), CliError> {
-        let format = self.common.format;
-        let fits = match format {
-            Format::Text | Format::Json => true,
-            Format::Github | Format::Gitlab | Format::Sarif | Format::Markdown => {
-                matches!(command, Command::Check(_))
-            }
-            Format::Svg | Format::Mermaid | Format::Dot => matches!(command, Command::Graph(_)),
-        };
-        if fits {
-            return Ok(());
-        }
-        let word = format.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
-        Err(CliError::usage(
-            format!("`--format {word}` does not go with this command"),
-            "github, gitlab, sarif and markdown go with `check`; svg, mermaid and dot with `graph`",
-        ))
-    }
-
     /// Whether the data is a document for programs, so that talk must not stand between.
     fn is_document(&self) -> bool {
-        self.common.format != Format::Text
+        self.common.output != Output::Text
     }
 
     fn is_json(&self) -> bool {
-        self.common.format == Format::Json
+        self.common.output == Output::Json
     }
 
     fn verbosity(&self) -> u8 {

@@ -7,8 +7,10 @@ use rollback_revision::{Extent, Revision, read_range};
 use super::{Context, count, label, range};
 use crate::args::{PlanArguments, TargetArguments, WayArguments};
 use crate::console::{Level, safe};
+use crate::document;
+use crate::door::Session;
 use crate::error::CliError;
-use crate::{ExitCode, Session, document};
+use crate::exit::ExitCode;
 
 pub(crate) fn run(context: &mut Context<'_>, arguments: &PlanArguments) -> Result<ExitCode, CliError> {
     let mut session = context.connect()?;

@@ -12,8 +12,8 @@ use rollback_revision::{
 };
 
 use super::Context;
-use crate::DoorKind;
 use crate::console::safe;
+use crate::door::DoorKind;
 use crate::error::CliError;
 
 /// One end of a range.

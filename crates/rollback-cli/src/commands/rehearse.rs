@@ -7,8 +7,10 @@ use serde_json::json;
 use super::{Context, count, label, plan};
 use crate::args::PlanArguments;
 use crate::console::{Level, safe};
+use crate::document;
+use crate::door::Session;
 use crate::error::CliError;
-use crate::{ExitCode, Session, document};
+use crate::exit::ExitCode;
 
 pub(crate) fn run(context: &mut Context<'_>, arguments: &PlanArguments) -> Result<ExitCode, CliError> {
     let choice = context.database_choice();

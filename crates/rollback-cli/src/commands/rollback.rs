@@ -12,10 +12,14 @@ use serde_json::json;
 
 use super::progress::Progress;
 use super::{Context, label, plan};
-use crate::args::{HandedOverArguments, MannersArguments, RollbackArguments, TargetArguments, WayArguments};
+use crate::args::{
+    ExecutionArguments, HandedOverArguments, RollbackArguments, TargetArguments, WayArguments,
+};
 use crate::console::{Level, safe};
+use crate::document;
+use crate::door::Session;
 use crate::error::CliError;
-use crate::{ExitCode, Session, document};
+use crate::exit::ExitCode;
 
 /// `refuses_loss`: whether data may only be lost when somebody has accepted that.
 pub(crate) fn run(
@@ -28,7 +32,7 @@ pub(crate) fn run(
         return abort(context, &mut session).map(|code| code as i32);
     }
     let target = if arguments.resume { to_resume(&mut session)? } else { arguments.target.clone() };
-    let manners = &arguments.manners;
+    let manners = &arguments.execution;
     let mut prepared = plan::prepare(context, &mut session, &target, &manners.way, !manners.no_verify)?;
     if !manners.no_verify {
         prepared.check_verifiable()?;
@@ -94,7 +98,7 @@ fn hand_over(
     context: &mut Context<'_>,
     session: &mut Session,
     prepared: &Prepared,
-    manners: &MannersArguments,
+    manners: &ExecutionArguments,
     is_preview: bool,
 ) -> Result<i32, CliError> {
     let format = if context.is_json() { "json" } else { "text" };
@@ -120,7 +124,7 @@ pub(crate) fn handed_over(
 ) -> Result<i32, CliError> {
     let mut session = context.connect()?;
     let target = TargetArguments { commit: Some(arguments.commit.clone()), tag: None };
-    let manners = &arguments.manners;
+    let manners = &arguments.execution;
     let prepared =
         plan::prepare(context, &mut session, &target, &manners.way, !manners.no_verify).map_err(|error| {
             match error {
@@ -156,7 +160,7 @@ fn other_database() -> CliError {
 #[derive(Clone, Copy)]
 struct Attempt<'a> {
     prepared: &'a Prepared,
-    arguments: &'a MannersArguments,
+    arguments: &'a ExecutionArguments,
     /// Whether data may only be lost when somebody has accepted that.
     refuses_loss: bool,
 }
@@ -215,7 +219,7 @@ fn by_django(
             "Warning: the recorded SQL did not do ({reason}). Nothing was changed; now by Django itself."
         ),
     );
-    let manners = MannersArguments { way, ..arguments.clone() };
+    let manners = ExecutionArguments { way, ..arguments.clone() };
     if session.runner.is_none() {
         return hand_over(context, &mut session, &again, &manners, false);
     }
@@ -251,7 +255,7 @@ fn announce(context: &mut Context<'_>, prepared: &Prepared) -> Result<(), CliErr
 fn consent(
     context: &mut Context<'_>,
     prepared: &Prepared,
-    arguments: &MannersArguments,
+    arguments: &ExecutionArguments,
     refuses_loss: bool,
 ) -> Result<Option<i64>, CliError> {
     if arguments.accept_data_loss || (arguments.max_lost_rows.is_none() && !refuses_loss) {

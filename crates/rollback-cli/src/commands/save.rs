@@ -8,11 +8,13 @@ use rollback_revision::deployed::Found;
 use super::{Context, count, label, lines};
 use crate::args::SaveArguments;
 use crate::console::{Level, safe};
+use crate::document;
+use crate::door::Session;
 use crate::error::CliError;
-use crate::{ExitCode, Session, document};
+use crate::exit::ExitCode;
 
 pub(crate) fn run(context: &mut Context<'_>, arguments: &SaveArguments) -> Result<ExitCode, CliError> {
-    let found = context.find_commit(arguments.release.as_deref())?;
+    let found = context.find_commit(arguments.commit.as_deref())?;
     let mut session = context.connect()?;
     let actor = context.actor();
     let tags_in_git = || context.tags_in_git();

@@ -5,8 +5,9 @@ use rollback_engine::releases::{self, ShownRelease};
 use super::{Context, lines};
 use crate::args::TargetArguments;
 use crate::console::safe;
+use crate::document;
 use crate::error::CliError;
-use crate::{ExitCode, document};
+use crate::exit::ExitCode;
 
 pub(crate) fn run(context: &mut Context<'_>, arguments: &TargetArguments) -> Result<ExitCode, CliError> {
     let target = context.named_target(arguments)?;

@@ -5,8 +5,9 @@ use rollback_engine::rollback;
 
 use super::{Context, plan};
 use crate::args::{TargetArguments, WayArguments, WayChoice};
+use crate::document;
 use crate::error::CliError;
-use crate::{ExitCode, document};
+use crate::exit::ExitCode;
 
 pub(crate) fn run(context: &mut Context<'_>, arguments: &TargetArguments) -> Result<ExitCode, CliError> {
     let mut session = context.connect()?;

@@ -7,16 +7,16 @@ use rollback_revision::deployed::{self, STAMP_FILE};
 use serde_json::json;
 
 use super::Context;
-use crate::ExitCode;
 use crate::console::{Level, safe};
 use crate::error::CliError;
+use crate::exit::ExitCode;
 
 pub(crate) fn run(
     context: &mut Context<'_>,
-    release: Option<&str>,
+    commit: Option<&str>,
     output: Option<PathBuf>,
 ) -> Result<ExitCode, CliError> {
-    let found = context.find_commit(release)?;
+    let found = context.find_commit(commit)?;
     if output.as_ref().is_some_and(|file| file.as_os_str() == "-") {
         context.out(&deployed::stamp(&found))?;
         return Ok(ExitCode::Done);

@@ -5,8 +5,9 @@ use rollback_engine::releases::{self, Status};
 
 use super::{Context, count, label, lines};
 use crate::console::safe;
+use crate::document;
 use crate::error::CliError;
-use crate::{ExitCode, document};
+use crate::exit::ExitCode;
 
 pub(crate) fn run(context: &mut Context<'_>) -> Result<ExitCode, CliError> {
     let mut session = context.connect()?;

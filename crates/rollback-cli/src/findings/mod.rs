@@ -15,6 +15,7 @@ mod statistics;
 mod testing;
 mod text;
 
+use clap::ValueEnum;
 use rollback_check::{Finding, Level, Place};
 
 use place::Span;
@@ -41,7 +42,7 @@ pub struct Report<'a> {
 }
 
 /// How to show a report.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// For people, with excerpts of the source.
     Text,

@@ -32,48 +32,49 @@ fn the_short_help_of_the_program() {
     Usage: django-rollback [OPTIONS] <COMMAND>
 
     Commands:
-      save         Record which migrations belong to the deployed commit
-      import       Rebuild past releases from the tags in git, so that they can be gone back to
-      list         List the saved releases, newest first
+      save         Save which migrations belong to the deployed commit
+      import       Rebuild past releases from the tags in git, so that you can go back to them
+      list         List the releases, newest first
       show         Show one release: its commit, tags and migrations
-      plan         Show what going back to a release would do. Nothing is written
-      check        Tell before the deploy what a release means for a rollback: from git and source text,
-                   without Python, Django or a database
+      plan         Show what going back to a release would do; nothing is written
+      check        Check before a deploy whether a release can be rolled back
       graph        Draw the graph of migrations, or what is new in a range
-      rollback     Go back to a release: undo what it did not have, in the order of the graph, in one
-                   transaction
+      rollback     Go back to a release: undo what it did not have, in one transaction
       sql          Write what going back would do as a SQL script, for psql or sqlite3
-      rehearse     Try going back on a scratch copy: down and up again, the schema compared after each
-                   step
-      guard        Tell whether the database is ahead of this code: then an old image has been started
-                   on a newer database
-      key          Print the key for what is kept for a way back, for a process that has no SECRET_KEY.
-                   Keep it secret
-      status       Compare what is applied with the current release. Exit code 1 when they differ
+      rehearse     Try going back on a scratch copy, down and up again
+      guard        Tell whether the database is ahead of this code
+      key          Print the key for a process without SECRET_KEY
+      status       Compare what is applied with the current release; exit code 1 if they differ
       history      List what was done, newest first
-      stamp        Write the file that carries the commit and its tags into an image without a .git
+      stamp        Write the file that carries the commit and its tags into an image without .git
       completions  Print a script that completes these commands in a shell
 
     Options:
-          --database <URL>        URL of the database, without its password: postgres://user@host/name,
-                                  sqlite:///path. Default: DATABASE_URL
-          --database-file <FILE>  File that holds the URL of the database; it may contain the password
-          --key-file <FILE>       File that holds the key for what is kept for a way back, or the secret
-                                  that it is made from. Default: DJANGO_ROLLBACK_KEY
-      -p, --path <PATH>           Git repository, or a folder in it. Default: the working directory,
-                                  then the folder of manage.py
-          --format <FORMAT>       How to print: for people, or one JSON document for programs [default:
-                                  text] [possible values: text, json, github, gitlab, sarif, markdown,
-                                  svg, mermaid, dot]
-      -v, --verbosity <LEVEL>     How much to say: 0 nothing but errors and the data that was asked for,
-                                  1 the usual, 2 and 3 also what Django's signals have to say [default:
-                                  1]
-      -q, --quiet                 The same as `--verbosity 0`
-      -h, --help                  Print help (see more with '--help')
-      -V, --version               Print version
+      -h, --help     Print help (see more with '--help')
+      -V, --version  Print version
 
-    Exit codes: 0 done; 1 refused or failed, nothing was changed; 2 wrong usage; 3 stopped part-way, at
-    a recorded step; 130 and 143 interrupted, nothing was changed.
+    Output:
+          --format <FORMAT>    How to print: text, json, or what the command offers besides
+      -v, --verbosity <LEVEL>  How much to print: 0 errors and results, 1 the usual, 2 and 3 also what
+                               Django's signal handlers print [default: 1]
+      -q, --quiet              Print only errors and results, like `--verbosity 0`
+
+    Connection:
+          --database <URL>        Database, without its password: postgres://user@host/name or
+                                  sqlite:///path [env: DATABASE_URL]
+          --database-file <FILE>  File with the URL of the database; this URL may contain the password
+          --key-file <FILE>       File with the key that signs archived sources and recorded SQL, or the
+                                  secret it is made from [env: DJANGO_ROLLBACK_KEY]
+      -p, --path <PATH>           Git repository, or a folder in it [default: the working directory,
+                                  then the folder of manage.py]
+
+    Exit codes:
+      0    done
+      1    refused or failed, nothing was changed
+      2    wrong usage
+      3    stopped part-way: finish it with `rollback --resume`, or close it with `rollback --abort`
+      130  interrupted by Ctrl-C, nothing was changed
+      143  interrupted by SIGTERM, nothing was changed
     --- exit code 0
     ");
 }
@@ -83,7 +84,14 @@ fn headings_of_the_options_of_a_rollback() {
     let said = binary().run("rollback -h");
     let headings: Vec<&str> =
         said.lines().filter(|line| line.ends_with(':') && !line.starts_with(' ')).collect();
-    assert_snapshot!(headings.join("\n"), @"Options:");
+    assert_snapshot!(headings.join("\n"), @"
+    Options:
+    Target:
+    What is allowed:
+    Locks:
+    Output:
+    Connection:
+    ");
 }
 
 #[test]

@@ -70,7 +70,7 @@ fn values_that_do_not_fit() {
     assert_snapshot!(door.run("list --format yaml"), @"
     --- stderr
     error: invalid value 'yaml' for '--format <FORMAT>'
-      [possible values: text, json, github, gitlab, sarif, markdown, svg, mermaid, dot]
+      [possible values: text, json]
 
     For more information, try '--help'.
     --- exit code 2
@@ -106,7 +106,7 @@ fn values_that_do_not_fit() {
     ");
     assert_snapshot!(door.run("guard --on-ahead panic"), @"
     --- stderr
-    error: invalid value 'panic' for '--on-ahead <ON_AHEAD>'
+    error: invalid value 'panic' for '--on-ahead <ACTION>'
       [possible values: warn, fail, rollback]
 
     For more information, try '--help'.
@@ -165,8 +165,10 @@ fn options_that_do_not_go_together() {
     ");
     assert_snapshot!(door.run("list --format sarif"), @"
     --- stderr
-    error: `--format sarif` does not go with this command
-      hint: github, gitlab, sarif and markdown go with `check`; svg, mermaid and dot with `graph`
+    error: invalid value 'sarif' for '--format <FORMAT>'
+      [possible values: text, json]
+
+    For more information, try '--help'.
     --- exit code 2
     ");
     for words in ["-t v1", "-c abcd", "--fake", "--dry-run"] {
