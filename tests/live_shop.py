@@ -160,7 +160,7 @@ class Shop:
         for tag, (shop, orders) in last.items():
             self.crew.manage(database, "migrate", "shop", shop)
             self.crew.manage(database, "migrate", "orders", orders)
-            self.crew.manage(database, *SAVE, "--release", self.commits[tag])
+            self.crew.manage(database, *SAVE, "--commit", self.commits[tag])
         for statement in ROWS:
             database.execute(statement)
         return database

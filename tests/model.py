@@ -101,7 +101,7 @@ class Migrate:
 
 @dataclass(frozen=True)
 class Save:
-    """`save_migrations_state --release COMMIT`."""
+    """`save_migrations_state --commit COMMIT`."""
 
     commit: str
 

@@ -120,7 +120,7 @@ NEWER_HINT = "use the version of django-rollback that the newer release has"
 READING = ["list", "show", "show -t v1", "status", "history", "plan -t v1"]
 WRITING = {
     "save": "native",
-    f"save --release {UNSAVED}": "native",
+    f"save --commit {UNSAVED}": "native",
     "rollback --resume": "native",
     "rollback --abort": "native",
     "rollback -t v1": "original",
@@ -240,7 +240,7 @@ def test_migrate(on_sqlite: Project, case: str) -> None:
 
 @pytest.mark.parametrize("outcome", ["running", "stopped"])
 @pytest.mark.parametrize(
-    "words", ["list", "status", "history", "save", "rollback --abort", f"save --release {UNSAVED}"]
+    "words", ["list", "status", "history", "save", "rollback --abort", f"save --commit {UNSAVED}"]
 )
 def test_a_rollback_of_a_newer_version(on_sqlite: Project, outcome: str, words: str) -> None:
     """It looks like one of ours, and has more to it: settled or aborted by this version that would be lost."""

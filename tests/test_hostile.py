@@ -95,7 +95,7 @@ if connection.vendor == "postgresql":
 call_command("migrate", "django_rollback", verbosity=0)
 for target, commit in {targets!r}:
     call_command("migrate", "shop", target, verbosity=0)
-    call_command("save_migrations_state", "--release", commit, verbosity=0)
+    call_command("save_migrations_state", "--commit", commit, verbosity=0)
     connection.cursor().execute("INSERT INTO shop_item (name) VALUES ('new')" if target == "0001" else "SELECT 1")
 """
 
@@ -254,7 +254,7 @@ def test_a_guard_that_is_told_something_nobody_has_signed(shop: Shop) -> None:
     assert shop.old.manage("rollback", "guard", check=False).returncode == 1
 
 
-@pytest.mark.parametrize("words", ["plan -t v2", "guard --release {v1}"])
+@pytest.mark.parametrize("words", ["plan -t v2", "guard --commit {v1}"])
 def test_a_chain_that_nobody_has_signed(shop: Shop, words: str) -> None:
     """Of 30,000 migrations that replace one another: no row makes a program fall over."""
     database = shop.database("sqlite", "chained")
@@ -306,8 +306,8 @@ FAILING = (
     "list --format yaml", "show -t nowhere", "plan -c 8", "plan -t v1 --way sql", "plan -t v1 --key-file {nowhere}",
     "plan -t v1 --key-file {folder}", "plan -t v1 --key-file {torn}", "plan -t v1 --key-file {other}",
     "rollback -t v1 --noinput --key-file {other}", "rollback --resume", "sql -t v1 --key-file {other}",
-    "key --key-file {nowhere}", "key --key-file", "key extra", "status --database nowhere", "save --release x",
-    "guard --release 0000000000000000000000000000000000000000", "stamp --output {folder}",
+    "key --key-file {nowhere}", "key --key-file", "key extra", "status --database nowhere", "save --commit x",
+    "guard --commit 0000000000000000000000000000000000000000", "stamp --output {folder}",
 )  # fmt: skip
 
 

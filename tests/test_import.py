@@ -272,7 +272,7 @@ def test_a_save_of_an_imported_release_makes_it_a_saved_one(site: Site, project:
     """The code of v3 is deployed again, and its schema is known from then on."""
     imported(project)
     project.manage("rollback_migrations", "-t", "v3")
-    saved = project.native("save", "--release", site.commits["v3"], "--format", "json")
+    saved = project.native("save", "--commit", site.commits["v3"], "--format", "json")
     same(json.loads(saved.stdout)["outcome"], "unchanged")
     same((listed(project)[0]["tags"], listed(project)[0]["imported"]), (["v3"], False))
     status = json.loads(project.native("status", "--format", "json").stdout)
@@ -286,7 +286,7 @@ def test_a_save_of_an_imported_release_makes_it_a_saved_one(site: Site, project:
 def test_a_save_of_older_code_does_not_become_the_newest(site: Site, project: Project) -> None:
     """An old pod that starts again saves what was imported: it is told that it is behind."""
     imported(project)
-    saved = json.loads(project.native("save", "--release", site.commits["v2"], "--format", "json").stdout)
+    saved = json.loads(project.native("save", "--commit", site.commits["v2"], "--format", "json").stdout)
     same((saved["outcome"], saved["newest"]["tags"]), ("not-newest", ["v4"]))
 
 
@@ -823,7 +823,7 @@ def holding_the_lock(database: Database) -> Iterator[None]:
 def test_imports_and_saves_at_once(project: Project) -> None:
     """Each release is there once, in its order, and the save is the newest."""
     commit = project.git("rev-parse", "HEAD")
-    commands = [["import"], ["save", "--release", "ab" * 20], ["import"], ["save", "--release", commit], ["import"]]
+    commands = [["import"], ["save", "--commit", "ab" * 20], ["import"], ["save", "--commit", commit], ["import"]]
     with ThreadPoolExecutor(len(commands)) as pool:
         results = list(pool.map(lambda words: project.native(*words, check=False), commands))
     same([(result.returncode, "panicked" in result.stderr) for result in results], [(0, False)] * len(commands))

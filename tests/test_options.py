@@ -79,7 +79,7 @@ def test_the_whole_rollback_is_one_record(project: Project, releases: TwoRelease
 
 
 def test_something_to_warn_of_is_a_warning(project: Project, releases: TwoReleases) -> None:
-    result = project.manage("save_migrations_state", "--release", releases.commits["v1"], "-l", "audit")
+    result = project.manage("save_migrations_state", "--commit", releases.commits["v1"], "-l", "audit")
     ((level, _, message),) = records(project)
     assert (level, message) == ("WARNING", result.stderr.rstrip("\n"))
     assert "is saved already and is not the newest" in message
@@ -97,7 +97,7 @@ def test_a_plan_with_a_warning_is_a_warning(project: Project) -> None:
 def test_a_blocker_alone_is_something_to_warn_of(project: Project) -> None:
     """The migration was saved with its release: there is no warning, and still the way back is barred."""
     project.database.execute("INSERT INTO django_migrations (app, name, applied) VALUES ('gone', '0001', '2026-01-01')")
-    project.native("save", "--release", UNSAVED)
+    project.native("save", "--commit", UNSAVED)
     result = project.manage("rollback_migrations", "--fake", "-t", "v1", "-l", "audit", check=False)
     assert result.returncode == 1
     ((level, _, message),) = records(project)
@@ -171,7 +171,7 @@ def test_log_diff(project: Project, releases: TwoReleases) -> None:
     assert result.stdout.partition("\n")[2] == f"Since {releases.label('v1')}:\n  + shop.0002_price\n"
 
     project.database.execute("DELETE FROM django_migrations WHERE name = '0002_price'")
-    result = project.manage("save_migrations_state", "--log-diff", "--release", UNSAVED)
+    result = project.manage("save_migrations_state", "--log-diff", "--commit", UNSAVED)
     assert result.stdout.partition("\n")[2] == f"Since {releases.label('v2')}:\n  - shop.0002_price\n"
 
 
@@ -234,7 +234,7 @@ def test_database(releases: TwoReleases) -> None:
         project.use(main, other=other)
         before = everything_in(main)
         project.manage("rollback_migrations", "--database", "other")
-        project.manage("save_migrations_state", "--database", "other", "--release", UNSAVED)
+        project.manage("save_migrations_state", "--database", "other", "--commit", UNSAVED)
         assert everything_in(main) == before
         assert ("shop", "0002_price") not in oracle.migrations(other)
 
@@ -297,7 +297,7 @@ def test_call_command_with_keywords(project: Project, releases: TwoReleases) -> 
         ('"rollback_migrations", commit=""', "the commit is empty", 2),
         ('"rollback_migrations", tag="v1", commit="abcd"', "`--tag` and `--commit` both name a release", 2),
         ('"rollback_migrations", list=True, tag="v1"', "`--list` only lists the releases", 2),
-        ('"save_migrations_state", release="v1"', "--release: `v1` is not a commit hash", 2),
+        ('"save_migrations_state", release="v1"', "--commit: `v1` is not a commit hash", 2),
         ('"save_migrations_state", path="/nonexistent"', "cannot read the git repository at /nonexistent", 1),
         ('"rollback_migrations", database="other"', "there is no database 'other' in the setting DATABASES", 2),
         ('"rollback", "plan", "-t", "v9"', "no release is saved for tag v9", 1),
@@ -325,7 +325,7 @@ def test_call_command_never_ends_the_process(project: Project, arguments: str) -
 def test_call_command_saves_and_rolls_back(on_each: Project, releases: TwoReleases) -> None:
     out, err, end = call(on_each, f'"save_migrations_state", release="{UNSAVED}", log_diff=True, log_full_data=True')
     assert (out.splitlines()[0], err, end) == (
-        "Saved release abababa with 6 migrations (commit from --release).",
+        "Saved release abababa with 6 migrations (commit from --commit).",
         "",
         None,
     )
@@ -495,7 +495,7 @@ def test_w002_the_commit_is_not_known(project: Project, tmp_path: Path) -> None:
         f"{tmp_path} or above it, and no variable or file names one."
     )
     hint = (
-        "give it with `--release`, set DJANGO_ROLLBACK_COMMIT, point `-p` at the repository, or run `django-rollback "
+        "give it with `--commit`, set DJANGO_ROLLBACK_COMMIT, point `-p` at the repository, or run `django-rollback "
         "stamp` when the image is built"
     )
     assert reported(result.stderr) == [("W002", message, hint)]
@@ -535,7 +535,7 @@ def test_the_traceback_of_a_failing_migration(on_each: Project, command: list[st
     on_each.write({"shop/migrations/0003_fail.py": FAILING})
     try:
         on_each.manage("migrate", "-v", "0")
-        on_each.manage("save_migrations_state", "--release", UNSAVED)
+        on_each.manage("save_migrations_state", "--commit", UNSAVED)
         applied, schema = oracle.migrations(on_each.database), oracle.schema(on_each.database)
         result = on_each.manage(*command, "-t", "v1", *option, check=False)
     finally:
@@ -645,7 +645,7 @@ def test_a_flush_does_not_break_later_saves(on_each: Project, door: str) -> None
     """`flush` empties our tables too, the one row of the lock among them: it is made again."""
     on_each.manage("flush", "--noinput")
     for digits in ("ab", "cd"):
-        result = run(on_each, door, "save", "--release", digits * 20)
+        result = run(on_each, door, "save", "--commit", digits * 20)
         assert (result.returncode, result.stderr) == (0, ""), name_of(on_each.database)
     assert on_each.manage("rollback_migrations").returncode == 0
     assert on_each.database.execute("SELECT id FROM django_rollback_lock") == [(1,)]
@@ -661,7 +661,7 @@ def test_no_migration_is_missing(project: Project) -> None:
 def test_no_warning_of_python_is_raised(on_each: Project) -> None:
     """Neither a deprecation nor an open file: both commands run with `-W error`."""
     strict = {"PYTHONWARNINGS": "error"}
-    for words in (["save_migrations_state", "--release", UNSAVED], ["rollback_migrations", "-t", "v1"]):
+    for words in (["save_migrations_state", "--commit", UNSAVED], ["rollback_migrations", "-t", "v1"]):
         result = on_each.manage(*words, env=strict)
         assert result.stderr == ""
 

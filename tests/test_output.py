@@ -160,20 +160,20 @@ def test_text_of_saves(project: Project, releases: TwoReleases) -> None:
         return same_in_each_run(result.stdout, releases), same_in_each_run(result.stderr, releases)
 
     v1, v2 = releases.commits.values()
-    assert save("--release", v2) == (
+    assert save("--commit", v2) == (
         "Release 2222222 (v2) is saved already, with the same 6 migrations, and is the newest: all is fine.\n",
         "",
     )
-    assert save("--release", v1) == (
+    assert save("--commit", v1) == (
         "",
         "Release 1111111 (v1) is saved already and is not the newest: that is 2222222 (v2). Nothing was changed; the "
         "migrations that are applied are not those of this release. If you went back to this code on purpose, go back "
         "with the database too: `rollback_migrations -c 1111111`.\n",
     )
     project.database.execute("INSERT INTO django_migrations (app, name, applied) VALUES ('blog', '0001', '2026-01-01')")
-    assert save("--release", v2) == ("Updated release 2222222 (v2): it has 7 migrations now.\n  + blog.0001\n", "")
-    assert save("--release", UNSAVED, "--log-diff") == (
-        "Saved release abababa with 7 migrations (commit from --release).\nThe same migrations as at 2222222 (v2).\n",
+    assert save("--commit", v2) == ("Updated release 2222222 (v2): it has 7 migrations now.\n  + blog.0001\n", "")
+    assert save("--commit", UNSAVED, "--log-diff") == (
+        "Saved release abababa with 7 migrations (commit from --commit).\nThe same migrations as at 2222222 (v2).\n",
         "",
     )
 
@@ -288,11 +288,11 @@ def test_document_of_history(shown: Shown) -> None:
 
 @pytest.mark.parametrize("door", [*CLI_DOORS, "original"])
 def test_document_of_a_save_with_the_talk_on_stderr(project: Project, door: str) -> None:
-    result = run(project, door, "save", "--release", UNSAVED, "--format", "json", "--log-full-data", "--log-diff")
+    result = run(project, door, "save", "--commit", UNSAVED, "--format", "json", "--log-full-data", "--log-diff")
     saved = document(result)
     assert (saved["outcome"], saved["release"]["commit"], saved["migrations"]) == ("created", UNSAVED, 6)
-    assert (saved["commit_from"], len(saved["applied"]), saved["diff"]["added"]) == ("--release", 6, [])
-    assert result.stderr == "Saved release abababa with 6 migrations (commit from --release).\n"
+    assert (saved["commit_from"], len(saved["applied"]), saved["diff"]["added"]) == ("--commit", 6, [])
+    assert result.stderr == "Saved release abababa with 6 migrations (commit from --commit).\n"
 
 
 @pytest.mark.parametrize("door", [*CLI_DOORS, "original"])
@@ -339,7 +339,7 @@ def test_a_refusal_leaves_stdout_empty(shown: Shown, door: str) -> None:
 @pytest.mark.parametrize("silent", [("-v", "0"), ("--verbosity=0",)], ids=" ".join)
 def test_silence(project: Project, door: str, silent: tuple[str, ...]) -> None:
     """Nothing but errors and the data that was asked for, warnings included."""
-    saved = run(project, door, "save", "--release", UNSAVED, *silent)
+    saved = run(project, door, "save", "--commit", UNSAVED, *silent)
     warned = run(project, door, "save", *silent)
     undone = run(project, door if door == "original" else "manage", "rollback", "-t", "v1", *silent)
     for result in (saved, warned, undone):
@@ -351,7 +351,7 @@ def test_silence(project: Project, door: str, silent: tuple[str, ...]) -> None:
 
 
 def test_quiet_is_silence(project: Project) -> None:
-    assert project.native("save", "--release", UNSAVED, "-q").stdout == ""
+    assert project.native("save", "--commit", UNSAVED, "-q").stdout == ""
     assert project.native("list", "--quiet").stdout != ""
 
 
@@ -388,7 +388,7 @@ def test_a_closed_pipe_is_a_quiet_end(project: Project, door: str, words: tuple[
 
 @pytest.mark.parametrize("door", CLI_DOORS)
 def test_a_closed_pipe_does_not_stop_a_save(project: Project, door: str) -> None:
-    result = into_closed_pipe(project, door, "save", "--release", UNSAVED)
+    result = into_closed_pipe(project, door, "save", "--commit", UNSAVED)
     assert (result.returncode, result.stderr) == (0, "")
     assert UNSAVED in project.native("list").stdout
 
@@ -495,7 +495,7 @@ def test_help_teaches_the_exit_codes(project: Project) -> None:
 def test_help_of_django_finds_the_commands(project: Project) -> None:
     assert "manage.py rollback --help" in project.manage("help", "rollback").stdout
     for command, options in {
-        "save_migrations_state": ["--release", "--log-full-data", "--log-diff"],
+        "save_migrations_state": ["--commit", "--log-full-data", "--log-diff"],
         "rollback_migrations": ["--list", "--tag", "--commit", "--fake", "--dry-run"],
     }.items():
         text = project.manage(command, "--help").stdout

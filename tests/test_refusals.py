@@ -35,7 +35,7 @@ MIGRATE_HINT = "run `manage.py migrate django_rollback` with this version instal
 NEWER_HINT = "use the version of django-rollback that the newer release has"
 ROLE_HINT = "connect as the role that runs `migrate`: it owns the tables and may write to them"
 SOURCE_HINT = (
-    "give it with `--release`, set DJANGO_ROLLBACK_COMMIT, point `-p` at the repository, or run "
+    "give it with `--commit`, set DJANGO_ROLLBACK_COMMIT, point `-p` at the repository, or run "
     "`django-rollback stamp` when the image is built"
 )
 UNSET_HINT = "is the shell variable unset? Leave `--{option}` out to go back to the previous release"
@@ -148,8 +148,8 @@ def test_a_tag_of_a_commit_that_was_never_saved(on_sqlite: Project, door: str) -
 @ALL_DOORS
 def test_an_ambiguous_prefix_shows_the_candidates(on_sqlite: Project, door: str) -> None:
     one, other = "abcd1".ljust(40, "0"), "abcd2".ljust(40, "0")
-    on_sqlite.native("save", "--release", one)
-    on_sqlite.native("save", "--release", other, env={"DJANGO_ROLLBACK_TAGS": "stable"})
+    on_sqlite.native("save", "--commit", one)
+    on_sqlite.native("save", "--commit", other, env={"DJANGO_ROLLBACK_TAGS": "stable"})
     message = "commit abcd is ambiguous: 2 releases start with it"
     hint = f"give more digits: {other} (stable), {one}"
     check(on_sqlite, door, ["rollback", "-c", "ABCD"], (1, message, hint))
@@ -233,8 +233,8 @@ def test_the_path_is_not_there(on_sqlite: Project, tmp_path: Path, door: str) ->
     ],
 )
 def test_a_release_that_is_no_commit(on_sqlite: Project, door: str, release: str, reason: str) -> None:
-    expected = (2, f"--release: {reason}", "give the full hash: `git rev-parse HEAD` prints it")
-    check(on_sqlite, door, ["save", "--release", release], expected)
+    expected = (2, f"--commit: {reason}", "give the full hash: `git rev-parse HEAD` prints it")
+    check(on_sqlite, door, ["save", "--commit", release], expected)
 
 
 @BOTH_DOORS
@@ -290,7 +290,7 @@ DAMAGES = {
     ),
     "commit, at a save": Damage(
         "UPDATE django_rollback_appsstate SET \"commit\" = '' WHERE tags LIKE '%v1%'",
-        ["save", "--release", UNSAVED],
+        ["save", "--commit", UNSAVED],
         "row 1 of django_rollback_appsstate in {database} is damaged: in the column commit, the commit is empty",
     ),
     "no django_migrations": Damage(
@@ -399,7 +399,7 @@ def test_a_save_does_not_call_a_damaged_set_fine(project: Project, door: str, sq
 def test_a_new_release_does_not_share_a_damaged_set(on_sqlite: Project, door: str) -> None:
     """A deploy of code only stores no new set; the one it shares must be whole, or be made whole."""
     on_sqlite.database.execute(f"UPDATE django_rollback_appliedset SET body = '' WHERE {SET_OF_V2}")
-    saved = run(on_sqlite, door, "save", "--release", UNSAVED)
+    saved = run(on_sqlite, door, "save", "--commit", UNSAVED)
     shown = run(on_sqlite, "native", "show")
     assert saved.returncode == 1 or shown.returncode == 0, saved.stdout + shown.stderr
 
@@ -541,7 +541,7 @@ def test_a_role_without_rights(on_postgresql: Project, postgres: Cluster, door: 
     before = everything_in(database)
     assert run(on_postgresql, door, "list").returncode == 0
     message = f"{name}: permission denied for table django_rollback_lock\n  hint: {ROLE_HINT}"
-    assert refusal(run(on_postgresql, door, "save", "--release", UNSAVED), door) == (1, message)
+    assert refusal(run(on_postgresql, door, "save", "--commit", UNSAVED), door) == (1, message)
     if door == "native":
         assert run(on_postgresql, door, "plan").returncode == 0
     else:
@@ -582,7 +582,7 @@ def test_a_sqlite_file_that_can_only_be_read(on_sqlite: Project, door: str) -> N
     before = everything_in(on_sqlite.database)
     database.chmod(0o444)
     listed = start("list") if door == "native" else start("rollback_migrations", "--list")
-    saved = start("save" if door == "native" else "save_migrations_state", "--release", UNSAVED)
+    saved = start("save" if door == "native" else "save_migrations_state", "--commit", UNSAVED)
     database.chmod(0o644)
     assert (listed.returncode, listed.stderr, "v2" in listed.stdout) == (0, "", True)
     message = f"{name_of(on_sqlite.database)}: attempt to write a readonly database"
@@ -669,9 +669,9 @@ def test_a_save_gives_up_waiting_for_the_lock(releases: TwoReleases) -> None:
     """After ten seconds, on both databases (at the same time here): pods that start together queue, not for ever."""
     outcomes = {}
     with releases.on("sqlite") as project, held_lock(project.database):
-        saves = {"sqlite": (project.database, start(project, "native", "save", "--release", UNSAVED))}
+        saves = {"sqlite": (project.database, start(project, "native", "save", "--commit", UNSAVED))}
         with releases.on("postgresql") as project, held_lock(project.database):
-            saves["postgresql"] = (project.database, start(project, "native", "save", "--release", UNSAVED))
+            saves["postgresql"] = (project.database, start(project, "native", "save", "--commit", UNSAVED))
             for vendor, (database, save) in saves.items():
                 try:
                     said = save.communicate(timeout=15)[1].removeprefix("error: ").removesuffix("\n")

@@ -80,7 +80,7 @@ def project(shop: Shop) -> Project:
 
 
 def run(project: Project, door: str, *args: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """`save` through one of the doors; `--release` names the commit, so that the repository plays no part."""
+    """`save` through one of the doors; `--commit` names the commit, so that the repository plays no part."""
     if door == "native":
         return project.native("save", *args, check=check)
     return project.manage("save_migrations_state", *args, check=check)
@@ -158,12 +158,12 @@ def newest_per_app(database: Database) -> list[list[Any]]:
 def test_more_migrations_at_the_same_commit_update_the_release(project: Project, door: str) -> None:
     """A hotfix was migrated without a new commit: the release has it now, and the user is told."""
     database = project.database
-    assert save(project, "--release", A, door=door)["outcome"] == "created"
+    assert save(project, "--commit", A, door=door)["outcome"] == "created"
     [(old_set,)] = database.execute("SELECT applied_set FROM django_rollback_appsstate")
     before = own_rows(database, tables={"appsstate"}, without={"migrations", "applied_set", *SIGNED})
     apply(database, *MORE)
 
-    saved = save(project, "--release", A, door=door)
+    saved = save(project, "--commit", A, door=door)
     assert (saved["outcome"], saved["added"], saved["removed"], saved["tags_added"]) == ("updated", [MORE], [], [])
     assert saved["migrations"] == len(oracle.migrations(database))
 
@@ -173,15 +173,15 @@ def test_more_migrations_at_the_same_commit_update_the_release(project: Project,
     assert {hash for (hash,) in database.execute("SELECT hash FROM django_rollback_appliedset")} == {old_set, new_set}
     assert [each["to_set"] for each in history(project)] == [old_set, new_set]
     assert shown(project) == oracle.migrations(database)
-    assert save(project, "--release", A, door=door)["outcome"] == "unchanged"
+    assert save(project, "--commit", A, door=door)["outcome"] == "unchanged"
 
 
 def test_an_update_is_said_in_words(project: Project) -> None:
     """Which release, how many migrations it has now, and which they are."""
-    run(project, "native", "--release", A)
+    run(project, "native", "--commit", A)
     apply(project.database, *MORE)
     unapply(project.database, "auth", "0012_alter_user_first_name_max_length")
-    said = run(project, "native", "--release", A).stdout
+    said = run(project, "native", "--commit", A).stdout
     assert "Updated release aaaaaaa" in said
     assert "+ shop.0002_more" in said
     assert "- auth.0012_alter_user_first_name_max_length" in said
@@ -190,24 +190,24 @@ def test_an_update_is_said_in_words(project: Project) -> None:
 def test_fewer_migrations_at_the_same_commit_update_the_release_too(project: Project) -> None:
     """What was undone by hand is no longer the release's; the old set still stands in history."""
     apply(project.database, *MORE)
-    save(project, "--release", A)
+    save(project, "--commit", A)
     unapply(project.database, *MORE)
-    saved = save(project, "--release", A)
+    saved = save(project, "--commit", A)
     assert (saved["outcome"], saved["added"], saved["removed"]) == ("updated", [], [MORE])
     assert count(project.database, "appliedset") == 2
 
     apply(project.database, *MORE)
-    again = save(project, "--release", A)
+    again = save(project, "--commit", A)
     assert (again["outcome"], again["added"]) == ("updated", [MORE])
     assert (count(project.database, "appliedset"), count(project.database, "operation")) == (2, 3)
 
 
 def test_an_update_with_a_real_migration(project: Project) -> None:
     """The whole way through `manage.py`: migrate, save, migrate, save; then the older release is still reachable."""
-    project.manage("save_migrations_state", "--release", A)
-    project.manage("save_migrations_state", "--release", B)
+    project.manage("save_migrations_state", "--commit", A)
+    project.manage("save_migrations_state", "--commit", B)
     project.manage("migrate", "shop", "-v", "0")
-    result = project.manage("save_migrations_state", "--release", B)
+    result = project.manage("save_migrations_state", "--commit", B)
     assert "Updated release bbbbbbb" in result.stdout and "shop.0002_more" in result.stdout
     planned = plan(project, "-c", A)
     assert [[step["app"], step["migration"]] for step in planned["steps"]] == [MORE]
@@ -217,22 +217,22 @@ def test_an_update_with_a_real_migration(project: Project) -> None:
 @pytest.mark.parametrize("door", DOORS)
 def test_saving_the_same_again_writes_nothing(project: Project, door: str) -> None:
     """The second save, and each one after it, leaves every row of every table of ours as it was."""
-    save(project, "--release", A, door=door)
+    save(project, "--commit", A, door=door)
     before = own_rows(project.database)
     for again in DOORS if door == "manage" else ["native"]:
-        assert save(project, "--release", A, door=again)["outcome"] == "unchanged"
-        assert "all is fine" in run(project, again, "--release", A.upper()).stdout
+        assert save(project, "--commit", A, door=again)["outcome"] == "unchanged"
+        assert "all is fine" in run(project, again, "--commit", A.upper()).stdout
     assert own_rows(project.database) == before
 
 
 def test_the_first_save_through_django_after_native_ones_only_adds_what_it_knows(project: Project) -> None:
     """The binary cannot read migration files: `manage.py` remembers what is in them, and calls it unchanged."""
-    save(project, "--release", A)
+    save(project, "--commit", A)
     before = own_rows(project.database, tables=RECORDS, without=SIGNED)
-    assert save(project, "--release", A, door="manage")["outcome"] == "unchanged"
+    assert save(project, "--commit", A, door="manage")["outcome"] == "unchanged"
     assert own_rows(project.database, tables=RECORDS, without=SIGNED) == before
     everything = own_rows(project.database)
-    assert save(project, "--release", A, door="manage")["outcome"] == "unchanged"
+    assert save(project, "--commit", A, door="manage")["outcome"] == "unchanged"
     assert own_rows(project.database) == everything
 
 
@@ -240,7 +240,7 @@ def test_releases_with_the_same_migrations_share_one_set(project: Project) -> No
     """Twenty code-only deploys store one set, each a row and a line of history of its own."""
     commits = [f"{number:040x}" for number in range(20)]
     for commit in commits:
-        assert save(project, "--release", commit)["outcome"] == "created"
+        assert save(project, "--commit", commit)["outcome"] == "created"
     assert count(project.database, "appliedset") == 1
     assert (count(project.database, "appsstate"), count(project.database, "operation")) == (20, 20)
     assert [each["commit"] for each in listed(project)] == commits[::-1]
@@ -251,17 +251,17 @@ def test_releases_with_the_same_migrations_share_one_set(project: Project) -> No
 @pytest.mark.parametrize("same", [True, False])
 def test_a_commit_that_is_not_the_newest(project: Project, door: str, same: bool) -> None:
     """A warning that names both releases, exit code 0, and not a row is written, as in the original."""
-    save(project, "--release", A, door="manage")
+    save(project, "--commit", A, door="manage")
     if not same:
         apply(project.database, *MORE)
-    save(project, "--release", B, door="manage")
+    save(project, "--commit", B, door="manage")
     before = own_rows(project.database)
-    result = run(project, door, "--release", A)
+    result = run(project, door, "--commit", A)
     assert "aaaaaaa" in result.stderr and "bbbbbbb" in result.stderr
     assert result.stdout == ""
-    saved = save(project, "--release", A, door=door)
+    saved = save(project, "--commit", A, door=door)
     assert (saved["outcome"], saved["newest"]["commit"], saved["same_migrations"]) == ("not-newest", B, same)
-    silent = run(project, door, "--release", A, "-v", "0")
+    silent = run(project, door, "--commit", A, "-v", "0")
     assert (silent.stdout, silent.stderr) == ("", "")
     assert own_rows(project.database) == before
     assert [each["commit"] for each in listed(project)] == [B, A]
@@ -270,9 +270,9 @@ def test_a_commit_that_is_not_the_newest(project: Project, door: str, same: bool
 def test_a_commit_that_left_the_list_can_be_saved_anew(project: Project) -> None:
     """Rolled back, mended in place, deployed again under the same commit: it is the newest release then."""
     for commit in (A, B):
-        save(project, "--release", commit)
+        save(project, "--commit", commit)
     project.native("rollback", "-c", A)
-    assert save(project, "--release", B)["outcome"] == "created"
+    assert save(project, "--commit", B)["outcome"] == "created"
     assert [each["commit"] for each in listed(project)] == [B, A]
 
 
@@ -281,7 +281,7 @@ def test_what_0_4_0_reads_is_written(project: Project) -> None:
     apply(project.database, "shöp", '0001_"quoted"')
     apply(project.database, "a_first", "tab\tand\u202eback")
     for door in DOORS:
-        save(project, "--release", A if door == "native" else B, door=door)
+        save(project, "--commit", A if door == "native" else B, door=door)
     for migrations, commit in project.database.execute('SELECT migrations, "commit" FROM django_rollback_appsstate'):
         assert json.loads(migrations) == newest_per_app(project.database)
         assert len(commit) == 40
@@ -290,17 +290,17 @@ def test_what_0_4_0_reads_is_written(project: Project) -> None:
 
 def test_what_changed_since_the_release_before(project: Project) -> None:
     """`--log-diff` and `--log-full-data` give the same facts in JSON as in words, also when nothing is written."""
-    save(project, "--release", A)
+    save(project, "--commit", A)
     apply(project.database, *MORE)
     for _ in range(2):
-        saved = save(project, "--release", B, "--log-diff", "--log-full-data")
+        saved = save(project, "--commit", B, "--log-diff", "--log-full-data")
         assert (saved["diff"]["previous"]["commit"], saved["diff"]["added"], saved["diff"]["removed"]) == (
             A,
             [MORE],
             [],
         )
         assert {tuple(each) for each in saved["applied"]} == oracle.migrations(project.database)
-        said = run(project, "native", "--release", B, "--log-diff", "--log-full-data").stdout
+        said = run(project, "native", "--commit", B, "--log-diff", "--log-full-data").stdout
         assert "+ shop.0002_more" in said and "contenttypes.0001_initial" in said
 
 
@@ -316,10 +316,10 @@ def test_both_doors_write_the_same(shop: Shop) -> None:
     for doors in (["native"] * 4, ["manage"] * 4, DOORS * 2, DOORS[::-1] * 2):
         shop.project.use(shop.copy())
         database = shop.project.database
-        outcomes = [save(shop.project, "--release", A, door=doors[0])["outcome"]]
+        outcomes = [save(shop.project, "--commit", A, door=doors[0])["outcome"]]
         apply(database, *MORE)
         outcomes += [
-            save(shop.project, "--release", commit, door=door)["outcome"]
+            save(shop.project, "--commit", commit, door=door)["outcome"]
             for commit, door in zip((A, B, B), doors[1:], strict=True)
         ]
         assert outcomes == ["created", "updated", "created", "unchanged"]
@@ -333,7 +333,7 @@ def test_what_django_remembers_does_not_depend_on_who_saved_first(shop: Shop) ->
     for doors in (DOORS, ["manage"]):
         shop.project.use(shop.copy())
         for door in doors:
-            save(shop.project, "--release", A, door=door)
+            save(shop.project, "--commit", A, door=door)
         remembered.append(own_rows(shop.project.database, tables={"capsule"}, without={"id", "at", *SIGNED}))
     assert remembered[0] == remembered[1]
     assert {"shop", "auth", "contenttypes"} <= {row["app"] for row in remembered[0]["django_rollback_capsule"]}
@@ -346,7 +346,7 @@ def test_eight_saves_of_one_commit_at_once(project: Project) -> None:
     """Pods that start together: all of them succeed, and there is one row, one set and one line of history."""
     doors = ["manage", "native"] * 2 + ["native"] * 4
     with ThreadPoolExecutor(len(doors)) as pool:
-        saved = list(pool.map(lambda door: save(project, "--release", A, door=door), doors))
+        saved = list(pool.map(lambda door: save(project, "--commit", A, door=door), doors))
     assert sorted(each["outcome"] for each in saved) == ["created", *["unchanged"] * 7]
     assert {each["release"]["commit"] for each in saved} == {A}
     for table in ("appsstate", "appliedset", "operation"):
@@ -359,7 +359,7 @@ def test_eight_saves_of_eight_commits_at_once(project: Project) -> None:
     doors = ["manage", "native", "native", "native"] * 2
     with ThreadPoolExecutor(len(doors)) as pool:
         saved = list(
-            pool.map(lambda each: save(project, "--release", each[0], door=each[1]), zip(commits, doors, strict=True))
+            pool.map(lambda each: save(project, "--commit", each[0], door=each[1]), zip(commits, doors, strict=True))
         )
     assert {each["outcome"] for each in saved} == {"created"}
     order = [each["commit"] for each in listed(project)][::-1]
@@ -370,10 +370,10 @@ def test_eight_saves_of_eight_commits_at_once(project: Project) -> None:
 
 def test_many_updates_at_once(project: Project) -> None:
     """Fifty native saves, of the newest commit with more migrations: one update, and nothing is lost."""
-    save(project, "--release", A)
+    save(project, "--commit", A)
     apply(project.database, *MORE)
     with ThreadPoolExecutor(8) as pool:
-        outcomes = list(pool.map(lambda _: save(project, "--release", A)["outcome"], range(50)))
+        outcomes = list(pool.map(lambda _: save(project, "--commit", A)["outcome"], range(50)))
     assert sorted(outcomes) == ["unchanged"] * 49 + ["updated"]
     assert (count(project.database, "appsstate"), count(project.database, "operation")) == (1, 2)
 
@@ -425,7 +425,7 @@ def start(project: Project) -> Iterator[Start]:
 def test_a_save_waits_for_another_one(project: Project, start: Start, door: str) -> None:
     """Who holds the lock is done in a moment: the save waits for it and then does its own."""
     with holding(project.database, our_lock(project.database)):
-        waiting = start("--release", A, door=door)
+        waiting = start("--commit", A, door=door)
         time.sleep(0.5 if door == "native" else 1.5)
         assert waiting.poll() is None
         assert count(project.database, "appsstate") == 0
@@ -439,7 +439,7 @@ def test_a_save_that_waits_too_long_says_so(project: Project, start: Start) -> N
     before = own_rows(project.database)
     with holding(project.database, our_lock(project.database)):
         deadline = time.monotonic() + PATIENCE
-        for process in [start("--release", A, door=door) for door in DOORS]:
+        for process in [start("--commit", A, door=door) for door in DOORS]:
             out, err = process.communicate(timeout=max(deadline - time.monotonic(), 0.1))
             assert (process.returncode, out) == (1, "")
             assert "lock" in err and "hint:" in err and "Traceback" not in err
@@ -449,16 +449,16 @@ def test_a_save_that_waits_too_long_says_so(project: Project, start: Start) -> N
 @pytest.mark.parametrize("door", DOORS)
 def test_a_save_with_nothing_to_write_needs_no_lock(project: Project, door: str) -> None:
     """A pod that restarts during somebody else's save or rollback is not held up."""
-    save(project, "--release", A, door="manage")
+    save(project, "--commit", A, door="manage")
     with holding(project.database, our_lock(project.database)):
-        assert save(project, "--release", A, door=door)["outcome"] == "unchanged"
+        assert save(project, "--commit", A, door=door)["outcome"] == "unchanged"
 
 
 def test_a_save_during_a_migrate(project: Project, start: Start) -> None:
     """It waits for the end, so that what is saved is whole."""
     before = oracle.migrations(project.database)
     with holding(project.database, APPLY_MORE):
-        saving = start("--release", A)
+        saving = start("--commit", A)
         time.sleep(0.5)
         assert saving.poll() is None
     assert saving.wait(PATIENCE) == 0
@@ -467,18 +467,18 @@ def test_a_save_during_a_migrate(project: Project, start: Start) -> None:
 
 def test_a_save_waits_for_who_holds_the_rows(project: Project, start: Start) -> None:
     """Somebody else has the rows of `django_migrations` and of the release locked: the update comes after, whole."""
-    save(project, "--release", A)
+    save(project, "--commit", A)
     tables = ["django_migrations", "django_rollback_appsstate"]
     mode = "IN ACCESS EXCLUSIVE MODE"
     locks = [f"LOCK TABLE {table} {mode}" for table in tables] if project.database.vendor == "postgresql" else []
     with holding(project.database, *locks, APPLY_MORE):
-        waiting = start("--release", A)
+        waiting = start("--commit", A)
         time.sleep(0.5)
         if locks:
             assert waiting.poll() is None
     _, err = waiting.communicate(timeout=PATIENCE)
     assert (waiting.returncode, err) == (0, "")
-    save(project, "--release", A)
+    save(project, "--commit", A)
     assert shown(project) == oracle.migrations(project.database)
     assert [each["kind"] for each in history(project)] == ["save", "save"]
 
@@ -489,16 +489,16 @@ def test_a_save_waits_for_who_holds_the_rows(project: Project, start: Start) -> 
 def test_the_order_is_that_of_saving_and_not_of_the_clock(project: Project) -> None:
     """One host's clock was an hour off, or the time was set back: newest is what was saved last."""
     for commit in (A, B, C):
-        save(project, "--release", commit)
+        save(project, "--commit", commit)
     for commit, moment in {A: "2038-01-01", B: "1999-01-01", C: "2001-01-01"}.items():
         change = f"UPDATE django_rollback_appsstate SET \"timestamp\" = '{moment} 00:00:00+00:00'"
         project.database.execute(f"{change} WHERE \"commit\" = '{commit}'")
     assert [(each["commit"], each["current"]) for each in listed(project)] == [(C, True), (B, False), (A, False)]
     assert listed(project)[-1]["saved_at"] == "2038-01-01T00:00:00Z"
     assert plan(project)["to"]["commit"] == B
-    assert save(project, "--release", C)["outcome"] == "unchanged"
-    assert save(project, "--release", A)["outcome"] == "not-newest"
-    assert save(project, "--release", D)["outcome"] == "created"
+    assert save(project, "--commit", C)["outcome"] == "unchanged"
+    assert save(project, "--commit", A)["outcome"] == "not-newest"
+    assert save(project, "--commit", D)["outcome"] == "created"
     project.native("rollback", "-c", A)
     assert [each["commit"] for each in listed(project)] == [A]
 
@@ -506,13 +506,13 @@ def test_the_order_is_that_of_saving_and_not_of_the_clock(project: Project) -> N
 def test_history_has_a_line_for_each_change(project: Project) -> None:
     """Who, on which host, from which release to which, the steps, the outcome, when, and by which version."""
     started = datetime.now(timezone.utc).replace(microsecond=0)
-    save(project, "--release", A)
-    save(project, "--release", B, door="manage")
+    save(project, "--commit", A)
+    save(project, "--commit", B, door="manage")
     project.manage("migrate", "shop", "-v", "0")
-    save(project, "--release", B)
+    save(project, "--commit", B)
     rows = own_rows(project.database, tables={"operation"})["django_rollback_operation"]
     project.manage("rollback_migrations", "-c", A)
-    save(project, "--release", A)
+    save(project, "--commit", A)
 
     who = {"user": pwd.getpwuid(os.getuid()).pw_name, "host": socket.gethostname()}
     version = project.native("--version").stdout.split()[-1]
@@ -544,9 +544,9 @@ def test_history_has_a_line_for_each_change(project: Project) -> None:
 
 def test_history_tells_the_first_save_of_a_release_from_its_updates(project: Project) -> None:
     """Both are saves; what the release had before and after is said by the sets."""
-    save(project, "--release", A)
+    save(project, "--commit", A)
     apply(project.database, *MORE)
-    save(project, "--release", A)
+    save(project, "--commit", A)
     created, updated = history(project)
     assert created["from_set"] is None
     assert updated["from_set"] == created["to_set"] != updated["to_set"]
@@ -569,7 +569,7 @@ def test_five_hundred_releases_and_three_hundred_migrations(project: Project) ->
     for batch in range(10):
         rows = ", ".join(f"('app_{batch}', '{number:04}_x', '2026-01-01 00:00:00+00:00')" for number in range(30))
         database.execute(f"INSERT INTO django_migrations (app, name, applied) VALUES {rows}")
-        save(project, "--release", f"{batch:040x}")
+        save(project, "--commit", f"{batch:040x}")
     columns = 'migrations, "timestamp", tags, applied_set'
     more = ", ".join(f"('{number % 10:040x}', '{number + 1000:040x}')" for number in range(490))
     database.execute(
@@ -586,7 +586,7 @@ def test_five_hundred_releases_and_three_hundred_migrations(project: Project) ->
     assert len(project.native("list").stdout.splitlines()) == 501
 
     assert plan(project, "-c", f"{1480:040x}")["to"]["commit"] == f"{1480:040x}"
-    assert save(project, "--release", D)["outcome"] == "created"
+    assert save(project, "--commit", D)["outcome"] == "created"
     native = cpu_seconds(lambda: project.native("list", "--format", "json"))
     django = cpu_seconds(lambda: project.manage("version"))
     assert native < django / 2
@@ -597,9 +597,9 @@ def test_five_hundred_releases_and_three_hundred_migrations(project: Project) ->
 
 def test_a_damaged_set_of_the_newest_release_does_not_bar_the_others(project: Project) -> None:
     """What is applied is read from `django_migrations`; the set of the release that is left is not needed for it."""
-    save(project, "--release", A)
+    save(project, "--commit", A)
     apply(project.database, *MORE)
-    save(project, "--release", B)
+    save(project, "--commit", B)
     newest = "(SELECT applied_set FROM django_rollback_appsstate ORDER BY id DESC LIMIT 1)"
     project.database.execute(f"UPDATE django_rollback_appliedset SET body = '{{}}' WHERE hash = {newest}")
 
@@ -612,23 +612,23 @@ def test_a_damaged_set_of_the_newest_release_does_not_bar_the_others(project: Pr
 
 def test_a_damaged_set_of_the_newest_release_does_not_bar_the_next_save(project: Project) -> None:
     """Neither that of the next commit, nor that of the same one with more migrations."""
-    save(project, "--release", A)
+    save(project, "--commit", A)
     project.database.execute("UPDATE django_rollback_appliedset SET body = '{}'")
     apply(project.database, *MORE)
-    assert save(project, "--release", B)["outcome"] == "created"
+    assert save(project, "--commit", B)["outcome"] == "created"
 
     project.database.execute("UPDATE django_rollback_appliedset SET body = '{}'")
     unapply(project.database, *MORE)
     apply(project.database, "shop", "0002_another")
-    assert save(project, "--release", B)["outcome"] == "updated"
+    assert save(project, "--commit", B)["outcome"] == "updated"
     assert shown(project) == oracle.migrations(project.database)
 
 
 def test_a_damaged_set_is_mended_by_the_next_save_of_the_same_migrations(project: Project) -> None:
     """A set has its contents' hash for a name: who stores it again brings the contents along."""
-    save(project, "--release", A)
+    save(project, "--commit", A)
     sound = own_rows(project.database, tables={"appliedset"})
     project.database.execute("UPDATE django_rollback_appliedset SET body = '{}'")
-    save(project, "--release", B)
+    save(project, "--commit", B)
     assert own_rows(project.database, tables={"appliedset"}) == sound
     assert plan(project, "-c", A)["blockers"] == []

@@ -181,7 +181,7 @@ def shop(copy_database: CopyDatabase, tmp_path_factory: pytest.TempPathFactory) 
     execute(unsaved, BY_SQL[unsaved.vendor])
     saved = copy_database(unsaved)
     project.use(saved)
-    project.native("save", "--release", A)
+    project.native("save", "--commit", A)
     return Shop(project, lambda: copy_database(unsaved), lambda: copy_database(saved))
 
 
@@ -265,7 +265,7 @@ def test_both_doors_store_and_see_the_same(shop: Shop) -> None:
     found = []
     for door in DOORS:
         shop.project.use(shop.unsaved())
-        assert run(shop.project, door, "save", "--release", A).returncode == 0
+        assert run(shop.project, door, "save", "--commit", A).returncode == 0
         assert_same(shop.project, *DOORS)
         found.append(stored(shop.project.database))
     same(found[0], found[1])
@@ -1020,7 +1020,7 @@ def test_a_partition_of_a_table_that_others_refer_to(project: Project) -> None:
             "CREATE TABLE guest (event_id integer REFERENCES event (id))",
         ],
     )
-    project.native("save", "--release", B)
+    project.native("save", "--commit", B)
     database.execute(f"CREATE TABLE event_1 {parts.format(10, 20)}")
     assert_same(project)
 
@@ -1030,7 +1030,7 @@ def test_a_partition_of_a_table_that_others_refer_to(project: Project) -> None:
 
 def test_releases_with_the_same_schema_share_one(project: Project) -> None:
     """Deploys of nothing but code store nothing new."""
-    project.native("save", "--release", B)
+    project.native("save", "--commit", B)
     database = project.database
     assert (len(stored(database)), schema_of(database, A)) == (1, schema_of(database, B))
 
@@ -1040,7 +1040,7 @@ def test_a_new_release_has_the_schema_of_now(project: Project, door: str) -> Non
     """What was done by hand before belongs to it."""
     database = project.database
     database.execute("CREATE INDEX by_hand ON shop_item (price)")
-    run(project, door, "save", "--release", B)
+    run(project, door, "save", "--commit", B)
     assert_same(project, *DOORS)
     assert (len(stored(database)), schema_of(database, A) == schema_of(database, B)) == (2, False)
     database.execute("DROP INDEX by_hand")
@@ -1051,7 +1051,7 @@ def test_a_new_release_has_the_schema_of_now(project: Project, door: str) -> Non
 def test_an_update_of_a_release_takes_the_schema_of_now(project: Project, door: str) -> None:
     """It has other migrations, and so another schema."""
     project.manage("migrate", "shop", "-v", "0")
-    result = run(project, door, "save", "--release", A, "--format", "json")
+    result = run(project, door, "save", "--commit", A, "--format", "json")
     assert json.loads(result.stdout)["outcome"] == "updated"
     assert_same(project)
     assert len(stored(project.database)) == 2
@@ -1063,7 +1063,7 @@ def test_saving_the_same_again_hides_no_drift(project: Project, door: str) -> No
     database = project.database
     before = stored(database)
     database.execute("CREATE INDEX by_hand ON shop_item (price)")
-    result = run(project, door, "save", "--release", A, "--format", "json")
+    result = run(project, door, "save", "--commit", A, "--format", "json")
     assert json.loads(result.stdout)["outcome"] == "unchanged"
     assert stored(database) == before
     assert "index by_hand of shop_item is unexpected" in status(project).text
@@ -1072,7 +1072,7 @@ def test_saving_the_same_again_hides_no_drift(project: Project, door: str) -> No
 def test_after_a_rollback_the_schema_is_the_one_of_then(project: Project) -> None:
     """The release that was gone back to is the current one, and has its schema."""
     project.manage("migrate", "shop", "-v", "0")
-    project.native("save", "--release", B)
+    project.native("save", "--commit", B)
     assert_same(project)
     project.manage("rollback_migrations", "-c", A)
     assert_same(project, *DOORS)
@@ -1083,7 +1083,7 @@ def test_what_was_done_by_hand_before_a_migrate_is_remembered(project: Project) 
     database = project.database
     database.execute("CREATE INDEX by_hand ON ware (weight)")
     project.manage("migrate", "shop", "-v", "0")
-    project.manage("save_migrations_state", "--release", B)
+    project.manage("save_migrations_state", "--commit", B)
     assert_same(project)
     project.manage("rollback_migrations", "-c", A)
     [line] = status(project).lines
@@ -1132,7 +1132,7 @@ def test_a_new_release_does_not_share_a_damaged_schema(project: Project, door: s
     """It has the same schema, and so the same hash: what is stored under it is whole again."""
     before = stored(project.database)
     project.database.execute("UPDATE django_rollback_schema SET body = ''")
-    assert run(project, door, "save", "--release", B).returncode == 0
+    assert run(project, door, "save", "--commit", B).returncode == 0
     assert stored(project.database) == before
     assert_same(project)
 

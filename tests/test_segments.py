@@ -637,7 +637,7 @@ def test_the_lock_is_held_from_the_first_segment_to_the_last(trip: Trip, shop: S
     _, step = SEGMENTS[segment]
     with Command(trip.project, *BACK, TROUBLE=f"{step}:wait") as command:
         command.wait_for_mark()
-        save = ("save", "--release", "ab" * 20)
+        save = ("save", "--commit", "ab" * 20)
         for result in (manage(trip, "rollback", *save), trip.project.native(*save, check=False)):
             assert result.returncode == 1, result
             assert " holds the lock in " in result.stderr and ": rollback by " in result.stderr, result.stderr

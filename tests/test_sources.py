@@ -134,7 +134,7 @@ def test_the_places_are_asked_in_their_order(shop: Project) -> None:
         saved = save(shop, *args, env=env)
         return saved["release"]["commit"], saved["commit_from"]
 
-    assert found("--release", A, **ours, **platform) == (A, "--release")
+    assert found("--commit", A, **ours, **platform) == (A, "--commit")
     assert found(**ours, **platform) == (B, "DJANGO_ROLLBACK_COMMIT")
     assert found(**platform) == (head, f"the git repository at {shop.root}")
     forget_git(shop)
@@ -143,7 +143,7 @@ def test_the_places_are_asked_in_their_order(shop: Project) -> None:
     (shop.root / STAMP).unlink()
     error = refused(shop)
     assert str(shop.root) in error
-    for way_out in ("--release", "DJANGO_ROLLBACK_COMMIT", "-p", "stamp"):
+    for way_out in ("--commit", "DJANGO_ROLLBACK_COMMIT", "-p", "stamp"):
         assert way_out in error
 
 
@@ -209,10 +209,10 @@ def test_variables_of_the_setting(shop: Project) -> None:
 @pytest.mark.parametrize(
     ("args", "env", "named"),
     [
-        (["--release", "abc1234"], {}, "--release"),
-        (["--release", "v1"], {}, "--release"),
-        (["--release", ""], {}, "--release"),
-        (["--release", "a" * 41], {}, "--release"),
+        (["--commit", "abc1234"], {}, "--commit"),
+        (["--commit", "v1"], {}, "--commit"),
+        (["--commit", ""], {}, "--commit"),
+        (["--commit", "a" * 41], {}, "--commit"),
         ([], {"DJANGO_ROLLBACK_COMMIT": "HEAD"}, "DJANGO_ROLLBACK_COMMIT"),
         ([], {"DJANGO_ROLLBACK_COMMIT": "abc1234"}, "DJANGO_ROLLBACK_COMMIT"),
     ],
@@ -484,7 +484,7 @@ def test_a_damaged_repository(shop: Project, damage: dict[str, str]) -> None:
             shutil.rmtree(path)
         path.write_text(text)
     assert str(shop.root) in refused(shop)
-    assert save(shop, "--release", A)["commit_from"] == "--release"
+    assert save(shop, "--commit", A)["commit_from"] == "--commit"
 
 
 def test_the_git_program_is_never_run(shop: Project) -> None:
@@ -651,7 +651,7 @@ def test_a_tag_that_was_deleted_after_the_save(shop: Project) -> None:
     """It stays the release's, without a word: the usual cleaning up of old tags."""
     first = shop.commit(tag="v1")
     save(shop)
-    save(shop, "--release", A)
+    save(shop, "--commit", A)
     shop.git("tag", "--delete", "v1")
     planned = plan(shop, "-t", "v1")
     assert (planned["to"]["commit"], planned["warnings"]) == (first, [])
@@ -661,7 +661,7 @@ def test_a_tag_that_was_added_after_the_save(shop: Project) -> None:
     """git answers for it where it is there; saving again stores it, so that it is known without git, too."""
     first = shop.commit()
     save(shop)
-    save(shop, "--release", A)
+    save(shop, "--commit", A)
     shop.git("tag", "late", first)
     assert plan(shop, "-t", "late")["to"]["commit"] == first
     assert [each["tags"] for each in releases(shop)] == [[], ["late"]]
@@ -702,13 +702,13 @@ def test_a_tag_without_a_release(shop: Project) -> None:
     ("value", "tags"),
     [("v1", ["v1"]), ("v2,v1", ["v1", "v2"]), (" v2  v1, ,v2 ", ["v1", "v2"]), ("", []), (" , ", []), ("v2\n", ["v2"])],
 )
-@pytest.mark.parametrize("place", ["--release", "platform", "stamp"])
+@pytest.mark.parametrize("place", ["--commit", "platform", "stamp"])
 def test_tags_from_the_variable(shop: Project, value: str, tags: list[str], place: str) -> None:
     """`DJANGO_ROLLBACK_TAGS` names tags where there is no git, with spaces or commas between them."""
     forget_git(shop)
     env = {"DJANGO_ROLLBACK_TAGS": value}
-    if place == "--release":
-        assert stamped(shop, "--release", A, env=env) == (A, tags)
+    if place == "--commit":
+        assert stamped(shop, "--commit", A, env=env) == (A, tags)
     elif place == "platform":
         assert stamped(shop, env=env | {"GITHUB_SHA": A}) == (A, tags)
     else:
@@ -726,12 +726,12 @@ def test_tags_from_the_variable_come_in_addition(shop: Project) -> None:
 
 
 def test_a_commit_named_by_hand_gets_the_tags_of_git(shop: Project) -> None:
-    """`--release` and the variable say which commit; which tags it has, a repository still knows."""
+    """`--commit` and the variable say which commit; which tags it has, a repository still knows."""
     first = shop.commit(tag="v1")
     shop.commit({"readme.txt": "2"}, tag="v2")
-    assert stamped(shop, "--release", first) == (first, ["v1"])
+    assert stamped(shop, "--commit", first) == (first, ["v1"])
     assert stamped(shop, env={"DJANGO_ROLLBACK_COMMIT": first}) == (first, ["v1"])
-    assert stamped(shop, "--release", A) == (A, [])
+    assert stamped(shop, "--commit", A) == (A, [])
 
 
 # The stamp
@@ -793,7 +793,7 @@ def test_a_stamp_of_an_image_that_was_built_without_git(shop: Project) -> None:
     forget_git(shop)
     shop.native("stamp", env={"GITHUB_SHA": A, "DJANGO_ROLLBACK_TAGS": "v1"})
     assert stamped(shop) == (A, ["v1"])
-    shop.native("stamp", "--release", B)
+    shop.native("stamp", "--commit", B)
     assert stamped(shop) == (B, [])
 
 

@@ -969,7 +969,7 @@ def test_more_locks_than_a_transaction_may_count_on(tmp_path: Path) -> None:
         with locked(database, "shop_model2", "EXCLUSIVE"):
             same(kinds(trip.plan("v2", code=1)["blockers"]), ["too-many-locks"])
         trip.project.manage("migrate", "shop", "0002", "-v", "0")
-        trip.project.native("save", "--release", "ab" * 20)
+        trip.project.native("save", "--commit", "ab" * 20)
         trip.project.manage("rollback", *BACK)
         assert ("shop", "0002") not in oracle.migrations(database)
 

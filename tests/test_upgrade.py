@@ -500,7 +500,7 @@ def test_rows_that_were_applied_again_make_a_release_uncertain(upgraded: Shop, a
     assert everything(database) == before
 
     upgraded.deploy_v4()
-    project.native("save", "--release", "e" * 40)
+    project.native("save", "--commit", "e" * 40)
     assert {tag for tag in TAGS if stored(database)[upgraded.commits[tag]] is None} == uncertain
     assert upgraded.json("plan", "-t", "v4")["blockers"] == []
     project.manage("rollback_migrations", "-t", "v4")
@@ -662,7 +662,7 @@ def test_0_4_0_saves_between_our_saves(upgraded: Shop) -> None:
     """Whoever saves in turn, the list has all of them in the order of saving."""
     database = upgraded.project.database
     for number in range(3):
-        upgraded.project.native("save", "--release", f"{number:040x}")
+        upgraded.project.native("save", "--commit", f"{number:040x}")
         save_as_0_4_0(database, f"{number + 10:040x}", "2025-06-01 10:00:00+00:00")
     expected = [f"{number:040x}" for number in (12, 2, 11, 1, 10, 0)]
     assert [each["commit"] for each in upgraded.releases()][:6] == expected
@@ -810,7 +810,7 @@ def test_after_our_migration_was_undone_and_applied_again_every_release_can_be_g
 def test_a_long_hash_has_no_place_in_the_table_of_the_original(upgraded: Shop) -> None:
     """Going back to 0.4.0 with a release of a SHA-256 repository may be refused; it loses nothing either way."""
     project = upgraded.project
-    project.native("save", "--release", "e" * 64)
+    project.native("save", "--commit", "e" * 64)
     before = [each["commit"] for each in upgraded.releases()]
     project.manage("migrate", "django_rollback", "0001", "-v", "0", check=False)
     project.manage("migrate", "-v", "0")

@@ -724,7 +724,7 @@ def apply_more(trip: Trip) -> None:
 
 
 def save_again(trip: Trip) -> None:
-    trip.project.manage("save_migrations_state", "-v", "0", "--release", UNKNOWN)
+    trip.project.manage("save_migrations_state", "-v", "0", "--commit", UNKNOWN)
 
 
 # What happens between the writing of the script and its run, and what it says then.

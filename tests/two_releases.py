@@ -97,7 +97,7 @@ class TwoReleases:
                 "save_migrations_state",
                 "-v",
                 "0",
-                "--release",
+                "--commit",
                 self.commits[tag],
             )
         self._templates[vendor] = database

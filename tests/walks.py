@@ -283,7 +283,7 @@ class Walk:
     ) -> Job:
         match command:
             case model.Save(commit):
-                words = ["save_migrations_state", "--release", commit]
+                words = ["save_migrations_state", "--commit", commit]
             case model.Rollback():
                 words = ["rollback_migrations", "--format", "json", *(["--fake"] if fake else [])]
                 digits = model.digits_of(self.state, command)

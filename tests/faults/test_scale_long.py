@@ -186,7 +186,7 @@ def test_twenty_thousand_releases(worlds: list[World]) -> None:
         ways = {step["way"] for step in json.loads(world.costs["plan to the first"].out)["steps"]}
         assert ways == {"unrecord"}
 
-        world.costs["save"] = world.run("save", "--release", "f" * 40)
+        world.costs["save"] = world.run("save", "--commit", "f" * 40)
         world.costs["rollback to where it is"] = world.run("rollback", "-t", f"v{world.size - 1}")
         world.costs["rollback by one"] = world.run("rollback", "-t", f"v{world.size - 2}")
         assert sorted(oracle.migrations(world.database)) == world.applied

@@ -117,7 +117,7 @@ class Journey:
         self.project.use(self.database)
         self.call("forwards", self.keys(self.at, stop))
         self.at = stop
-        self.project.manage("save_migrations_state", "--release", commit_of(stop))
+        self.project.manage("save_migrations_state", "--commit", commit_of(stop))
         self.copies[stop] = self.databases.copy(self.database)
         self.snapshots[stop] = Snapshot.of(self.database)
 

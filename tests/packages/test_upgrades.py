@@ -68,7 +68,7 @@ class Deploys:
     @staticmethod
     def _deploy(project: Project, commit: str) -> None:
         project.manage(*MIGRATE)
-        project.manage("save_migrations_state", "--release", commit)
+        project.manage("save_migrations_state", "--commit", commit)
 
 
 @pytest.mark.parametrize("name", UPGRADES)

@@ -336,7 +336,7 @@ impl EngineError {
                 "the database itself was not touched; a rollback would fail there as well"
             }
             Self::CodeUnknown { .. } => {
-                "use `manage.py rollback guard`, which sees the migration files, or name a saved commit with `--release`"
+                "use `manage.py rollback guard`, which sees the migration files, or name a saved commit with `--commit`"
             }
             Self::Repository(error) => return error.hint.clone(),
             Self::Project(_) => "`manage.py showmigrations` shows the same failure with its traceback",

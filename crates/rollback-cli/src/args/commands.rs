@@ -16,7 +16,7 @@ pub(crate) enum Command {
     /// Run it in each deploy, after `migrate`. Saving the same again changes nothing. Saving after more migrations were
     /// applied updates the release.
     ///
-    /// The commit comes from the first of these that has one: --release, DJANGO_ROLLBACK_COMMIT, git, the variables of
+    /// The commit comes from the first of these that has one: --commit, DJANGO_ROLLBACK_COMMIT, git, the variables of
     /// the platform, the file that `stamp` wrote. DJANGO_ROLLBACK_TAGS adds tags.
     Save(SaveArguments),
     /// Rebuild past releases from the tags in git, so that you can go back to them.
@@ -81,7 +81,7 @@ pub(crate) enum Command {
     /// Run it when the image is built, where git is. In the image, `save` and `guard` read the file.
     Stamp {
         /// Commit, in full [default: as `save` finds it].
-        #[arg(long = "release", value_name = "HEX")]
+        #[arg(long, value_name = "HEX", alias = "release")]
         commit: Option<String>,
         /// File to write, or - for stdout [default: .django-rollback-release in the path].
         #[arg(long, short, value_name = "FILE", help_heading = OUTPUT)]
@@ -125,7 +125,7 @@ pub(crate) enum UnlistedCommand {
 #[derive(Debug, Args)]
 pub(crate) struct SaveArguments {
     /// Commit to save, in full [env: DJANGO_ROLLBACK_COMMIT].
-    #[arg(long = "release", value_name = "HEX")]
+    #[arg(long, value_name = "HEX", alias = "release")]
     pub(crate) commit: Option<String>,
     /// Print all migrations of the release.
     #[arg(long, help_heading = OUTPUT)]

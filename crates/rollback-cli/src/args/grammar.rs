@@ -200,4 +200,15 @@ mod tests {
         let Command::Check(check) = parsed("--format sarif check").unwrap().command else { panic!() };
         assert_eq!(check.format.0, findings::Format::Sarif);
     }
+
+    #[test]
+    fn release_is_still_a_name_of_commit() {
+        for words in ["save --release ab", "save --commit ab"] {
+            let Command::Save(save) = parsed(words).unwrap().command else { panic!() };
+            assert_eq!(save.commit.as_deref(), Some("ab"));
+        }
+        for words in ["guard --release ab", "stamp --release ab", "save_migrations_state --release ab"] {
+            assert!(parsed(words).is_ok(), "{words}");
+        }
+    }
 }

@@ -26,7 +26,7 @@ pub(crate) struct RollbackArguments {
 #[derive(Debug, Args)]
 pub(crate) struct GuardArguments {
     /// Commit of this code, in full [default: as `save` finds it, else the migration files tell].
-    #[arg(long = "release", value_name = "HEX")]
+    #[arg(long, value_name = "HEX", alias = "release")]
     pub(crate) commit: Option<String>,
     /// What to do if the database is ahead.
     #[arg(long, value_enum, value_name = "ACTION", default_value = "fail")]

@@ -163,25 +163,25 @@ fn a_commit_that_is_none() {
     let shop = shop();
     let mut door = shop.door();
     let mut refused = |line: &str| refused(&shop, &mut door, line);
-    assert_snapshot!(refused("save --release ''"), @"
+    assert_snapshot!(refused("save --commit ''"), @"
     --- stderr
     error: --commit: the commit is empty
       hint: give the full hash: `git rev-parse HEAD` prints it
     --- exit code 2
     ");
-    assert_snapshot!(refused("save --release v1"), @"
+    assert_snapshot!(refused("save --commit v1"), @"
     --- stderr
     error: --commit: `v1` is not a commit hash: it may only contain the digits 0-9 and a-f
       hint: give the full hash: `git rev-parse HEAD` prints it
     --- exit code 2
     ");
-    assert_snapshot!(refused("save --release abcdef0"), @"
+    assert_snapshot!(refused("save --commit abcdef0"), @"
     --- stderr
     error: --commit: `abcdef0` is not a full commit hash: it has 7 digits, not 40 or 64
       hint: give the full hash: `git rev-parse HEAD` prints it
     --- exit code 2
     ");
-    assert_snapshot!(refused("stamp --release v1"), @"
+    assert_snapshot!(refused("stamp --commit v1"), @"
     --- stderr
     error: --commit: `v1` is not a commit hash: it may only contain the digits 0-9 and a-f
       hint: give the full hash: `git rev-parse HEAD` prints it

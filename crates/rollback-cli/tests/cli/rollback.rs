@@ -697,7 +697,7 @@ fn guard_where_nothing_can_be_told() {
     assert_snapshot!(door.run("guard"), @"
     --- stderr
     error: commit 9999999999999999999999999999999999999999 was never saved here, and no Django is here that could tell which migrations its code has
-      hint: use `manage.py rollback guard`, which sees the migration files, or name a saved commit with `--release`
+      hint: use `manage.py rollback guard`, which sees the migration files, or name a saved commit with `--commit`
     --- exit code 1
     ");
 }

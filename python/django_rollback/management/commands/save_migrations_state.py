@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from typing import Any
 
 from ..base import OriginalCommand
@@ -18,8 +19,9 @@ class Command(OriginalCommand):
         super().add_arguments(parser)
         parser.add_argument("--log-full-data", action="store_true", help="Print all migrations of the release.")
         parser.add_argument("--log-diff", action="store_true", help="Print what changed since the release before.")
-        parser.add_argument("--release", metavar="HEX", help="Commit to save, in full. Default: found by itself.")
+        parser.add_argument("--commit", metavar="HEX", help="Commit to save, in full. Default: found by itself.")
+        parser.add_argument("--release", dest="commit", help=argparse.SUPPRESS)
 
     def own_arguments(self, options: dict[str, Any]) -> list[str]:
         arguments = [f"--{flag.replace('_', '-')}" for flag in ("log_full_data", "log_diff") if options[flag]]
-        return arguments + (["--release", options["release"]] if options["release"] is not None else [])
+        return arguments + (["--commit", options["commit"]] if options["commit"] is not None else [])
