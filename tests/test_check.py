@@ -615,7 +615,7 @@ def test_text(shown: Project) -> None:
         """\
 error[RB032]: shop.0002 was deleted after it was released: databases that applied it cannot be rolled back past it
 --> shop/migrations/0002.py
- = note: the file is that of v1 (VVVVVV1)
+ = note: this is the file of v1 (VVVVVV1)
  = help: restore the file, or squash it
 
 error[RB011]: RunSQL of shop.0003 has no reverse_sql
@@ -781,7 +781,7 @@ def test_formats_of_nothing(project: Project) -> None:
         return project.native("check", "v1", "--format", name).stdout
 
     label = f"v1 ({short(project, 'v1')})"
-    nothing = f"No findings between {label} and the work tree: no migration is new.\n"
+    nothing = f"No findings between {label} and the work tree: no new migrations.\n"
     assert show("text") == nothing + "Going back would undo no migration.\n"
     assert (show("github"), show("gitlab")) == ("", "[]\n")
     assert json.loads(show("sarif"))["runs"][0]["results"] == []

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-/// How much a line matters. In Django's door the highest one met is the level of the logged report.
+/// How much a line matters. In Django's door, the highest level of a command becomes the level of its log entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
     /// What happens.
@@ -14,44 +14,43 @@ pub enum Level {
     Warning,
 }
 
-/// Where a line of talk goes.
+/// Where a message goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stream {
     /// With the data, for people.
     Stdout,
     /// Beside the data.
     Stderr,
-    /// Nowhere: the user wants silence. A door may still log it.
+    /// Nowhere, since the user asked for silence. A door may still log it.
     Silent,
 }
 
-/// Writes for a door.
+/// The terminal, or whatever a door writes to and asks.
 pub trait Console {
-    /// Writes data to stdout. Fails when nobody reads any more.
+    /// Writes data to stdout. Fails if the reader has gone.
     fn out(&mut self, text: &str) -> io::Result<()>;
 
-    /// Writes a secret to stdout, and into no log.
+    /// Writes a secret to stdout, and never to a log.
     fn secret(&mut self, text: &str) -> io::Result<()>;
 
-    /// Writes a line of talk. That nobody can hear it is no failure.
+    /// Writes a message. A closed stream is no failure.
     fn say(&mut self, level: Level, line: &str, stream: Stream);
 
-    /// Says how much the data matters that is written as a whole: a plan with blockers is a warning.
+    /// Rates data that is written as a whole: a plan with blockers is a warning.
     fn rate(&mut self, level: Level);
 
-    /// Whether a person sits at both ends: then questions can be asked, and progress can be drawn.
+    /// Whether all streams are a terminal: only then it asks questions and draws progress.
     fn is_terminal(&self) -> bool;
 
-    /// Asks a person, and returns the line that was typed; `None` where nobody is there. Fails with the number of a
-    /// signal.
+    /// Asks a person and returns the typed line; `None` if nobody is there. Fails with the number of a signal.
     fn ask(&mut self, question: &str) -> Result<Option<String>, i32>;
 
     /// Waits. Ends early with the number of a signal that asks to stop.
     fn pause(&mut self, length: Duration) -> Result<(), i32>;
 }
 
-/// Makes text from git or the database safe to show: control characters, line ends and the marks that reorder
-/// letters come out as escapes.
+/// Makes text from git or the database safe to show: it escapes control characters, line ends and marks that reorder
+/// letters.
 #[expect(clippy::needless_pass_by_value, reason = "callers pass references and fresh strings alike")]
 pub fn safe(text: impl ToString) -> String {
     let mut shown = String::new();
@@ -65,8 +64,8 @@ pub fn safe(text: impl ToString) -> String {
     shown
 }
 
-/// Makes a JSON document safe to show: what `safe` escapes comes out as JSON's own escapes, so the values stay the same.
-/// `serde_json` writes most of it as it is.
+/// Makes a JSON document safe to show: what [`safe`] escapes becomes JSON's own escapes, so the values stay the same.
+/// `serde_json` leaves most of these characters as they are.
 pub fn safe_json(document: &str) -> String {
     let mut shown = String::with_capacity(document.len());
     let mut units = [0; 2];

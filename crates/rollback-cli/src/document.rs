@@ -13,14 +13,6 @@ use serde_json::{Map, Value, json};
 /// The version of the documents' shape.
 const FORMAT: u32 = 1;
 
-pub(crate) fn ahead(ahead: &Ahead, command: Option<&str>) -> Value {
-    document(json!({
-        "ahead": !ahead.migrations.is_empty(), "current": ahead.current, "target": ahead.target,
-        "migrations": ahead.migrations, "brought_by": ahead.brought_by,
-        "command": command.filter(|_| !ahead.migrations.is_empty()),
-    }))
-}
-
 /// A document: its format first, then what it is about.
 pub(crate) fn document(content: Value) -> Value {
     let mut fields = Map::from_iter([("format".to_owned(), json!(FORMAT))]);
@@ -199,4 +191,12 @@ fn difference(difference: &SchemaDifference) -> Value {
 
 pub(crate) fn history(operations: &[RecordedOperation]) -> Value {
     document(json!({ "operations": operations }))
+}
+
+pub(crate) fn ahead(ahead: &Ahead, command: Option<&str>) -> Value {
+    document(json!({
+        "ahead": !ahead.migrations.is_empty(), "current": ahead.current, "target": ahead.target,
+        "migrations": ahead.migrations, "brought_by": ahead.brought_by,
+        "command": command.filter(|_| !ahead.migrations.is_empty()),
+    }))
 }

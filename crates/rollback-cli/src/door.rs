@@ -1,4 +1,4 @@
-//! What a door brings along: the surroundings of the process, connections, Django's executor, and git.
+//! What a door provides: the environment of the process, connections, Django's executor, and git.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,12 +10,12 @@ use rollback_revision::{Repository, RepositoryError};
 
 use crate::error::CliError;
 
-/// What a door brings along.
+/// What a door provides.
 pub trait Door {
     /// Which door it is: it decides what `--database` means.
     fn kind(&self) -> DoorKind;
 
-    /// The surroundings of the process.
+    /// The environment of the process.
     fn environment(&self) -> &Environment;
 
     /// Who runs this process.
@@ -26,7 +26,7 @@ pub trait Door {
     /// Connects to the database that the user chose, or to the default one.
     fn connect(&mut self, choice: &DatabaseChoice) -> Result<Session, CliError>;
 
-    /// Django's executor without a connection, to ask its loader; `None` in a door without Django.
+    /// Django's executor without a connection, to ask its loader; `None` if the door has no Django.
     fn loader(&mut self, _choice: &DatabaseChoice) -> Option<Box<dyn Runner>> {
         None
     }
@@ -40,7 +40,7 @@ pub trait Door {
     /// Opens the git repository at `path` or the nearest one above it.
     fn repository(&self, path: &Path) -> Result<Option<Box<dyn Repository>>, RepositoryError>;
 
-    /// Whether a project's `manage.py` is at `path` or above it. Never in the door of that project itself.
+    /// Whether a project's `manage.py` is at `path` or above it; never in the door of that project itself.
     fn has_project(&self, path: &Path) -> bool;
 
     /// Runs a command in that project's `manage.py rollback`, with the terminal handed over, and returns its exit code.
@@ -56,7 +56,7 @@ pub enum DoorKind {
     Django,
 }
 
-/// The surroundings of the process, looked up once by the door.
+/// The environment of the process, which the door reads once.
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
     /// How the user started it: `django-rollback`, `manage.py rollback`.
@@ -67,13 +67,13 @@ pub struct Environment {
     pub commit_variables: Vec<String>,
     /// The working directory.
     pub working_directory: PathBuf,
-    /// The folder of `manage.py`, where it is known.
+    /// The folder of `manage.py`, if it is known.
     pub project: Option<PathBuf>,
-    /// The repository's path when `-p` is not given (setting `PATH`).
+    /// The repository's path without `-p` (setting `PATH`).
     pub default_path: Option<PathBuf>,
-    /// Secrets that the door knows: the first signs what is kept for a way back, all of them verify it.
+    /// Secrets of the door: the first signs archived sources and recorded SQL, all of them verify.
     pub secrets: Vec<Secret>,
-    /// The ways that may be taken, the best first (setting `WAYS`); empty for the usual ones.
+    /// The allowed ways, the best first (setting `WAYS`); empty for the default.
     pub ways: Vec<String>,
 }
 
@@ -86,7 +86,7 @@ pub struct DatabaseChoice {
     pub file: Option<PathBuf>,
 }
 
-/// A connection, and the executor of Django where the door has one.
+/// A connection, and Django's executor if the door has one.
 pub struct Session {
     /// The connection.
     pub database: Box<dyn Database>,
@@ -94,7 +94,7 @@ pub struct Session {
     pub runner: Option<Box<dyn Runner>>,
 }
 
-/// Who runs this process, for history and for whoever waits.
+/// Who runs this process, for history and for sessions that wait for the lock.
 pub fn actor() -> Actor {
     let unknown = || "unknown".to_owned();
     Actor {

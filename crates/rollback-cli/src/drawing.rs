@@ -34,7 +34,7 @@ impl Drawn {
         parents
     }
 
-    /// What stands in a box: `shop.0001_squashed (replaces 3)`.
+    /// The label of a box: `shop.0001_squashed (replaces 3)`.
     fn label(&self, id: &MigrationId) -> String {
         match self.squashes.get(id) {
             Some(replaced) => format!("{} (replaces {})", safe(id), replaced.len()),
@@ -100,23 +100,18 @@ pub(crate) fn dot(drawn: &Drawn) -> String {
 
 /// A picture.
 pub(crate) fn svg(drawn: &Drawn) -> String {
-    const LETTER: f64 = 9.;
-    const HEIGHT: f64 = 30.;
     if drawn.nodes.is_empty() {
         return "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"0\" height=\"0\"></svg>\n".to_owned();
     }
     let mut graph = VisualGraph::new(Orientation::LeftToRight);
     let mut handles = BTreeMap::new();
-    for (id, is_outside) in
-        drawn.nodes.iter().map(|id| (id, false)).chain(drawn.outside.iter().map(|id| (id, true)))
-    {
+    for id in &drawn.nodes {
         let name = drawn.label(id);
-        let width =
-            f64::from(u32::try_from(name.chars().count()).unwrap_or(u32::MAX)).mul_add(LETTER, HEIGHT);
-        let shape = if is_outside { ShapeKind::new_circle(&name) } else { ShapeKind::new_box(&name) };
-        let (look, size) = (StyleAttr::simple(), Point::new(width, HEIGHT));
-        let node = Element::create(shape, look, Orientation::LeftToRight, size);
-        handles.insert(id, graph.add_node(node));
+        handles.insert(id, graph.add_node(element(&name, ShapeKind::new_box(&name))));
+    }
+    for id in &drawn.outside {
+        let name = drawn.label(id);
+        handles.insert(id, graph.add_node(element(&name, ShapeKind::new_circle(&name))));
     }
     for (parent, child) in &drawn.edges {
         graph.add_edge(Arrow::simple(""), handles[parent], handles[child]);
@@ -124,6 +119,15 @@ pub(crate) fn svg(drawn: &Drawn) -> String {
     let mut writer = SVGWriter::new();
     graph.do_it(false, false, false, &mut writer);
     writer.finalize()
+}
+
+/// A shape that is wide enough for its name.
+fn element(name: &str, shape: ShapeKind) -> Element {
+    const LETTER: f64 = 9.;
+    const HEIGHT: f64 = 30.;
+    let letters = u32::try_from(name.chars().count()).unwrap_or(u32::MAX);
+    let size = Point::new(f64::from(letters).mul_add(LETTER, HEIGHT), HEIGHT);
+    Element::create(shape, StyleAttr::simple(), Orientation::LeftToRight, size)
 }
 
 /// A name in double quotes.

@@ -8,14 +8,14 @@ use rollback_revision::deployed::DeployedError;
 use crate::console::safe;
 use crate::exit::ExitCode;
 
-/// Why a command did not do what was asked.
+/// Why a command failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CliError {
     /// The engine refused or failed.
     Engine(EngineError),
     /// The commit of this deploy is not known.
     Deployed(DeployedError),
-    /// Arguments that make no sense.
+    /// Wrong usage.
     Usage {
         /// What is wrong.
         message: String,
@@ -29,7 +29,7 @@ pub enum CliError {
         /// What to do.
         hint: Option<String>,
     },
-    /// Whoever read stdout has gone: a quiet end.
+    /// The reader of stdout has gone: the command ends quietly.
     ClosedPipe,
 }
 
@@ -44,7 +44,7 @@ impl CliError {
         Self::Other { message: message.into(), hint }
     }
 
-    /// The exit code that stands for it.
+    /// The exit code.
     pub fn exit_code(&self) -> i32 {
         const SIGNALLED: i32 = 128;
         match self {
@@ -91,7 +91,7 @@ impl From<DeployedError> for CliError {
     }
 }
 
-/// Turns a failure to write to stdout into an error: a closed pipe is none.
+/// The error for a failure to write to stdout.
 pub(crate) fn unwritten(error: &io::Error) -> CliError {
     match error.kind() {
         io::ErrorKind::BrokenPipe => CliError::ClosedPipe,

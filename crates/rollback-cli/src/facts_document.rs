@@ -1,55 +1,52 @@
 //! The JSON document of `graph --format json`: what the text of each migration says. `docs/json/` describes it.
 
 use rollback_core::{CommitId, MigrationId};
-use rollback_revision::Migrations;
+use rollback_revision::{Migrations, Read};
 use rollback_source::facts::{Action, MigrationSource, Operation, Reference, Target, Unknown};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::document::document;
 
+/// The migrations of a commit that are wanted, as far as their files are migrations.
 pub(crate) fn facts(
     revision: &Migrations,
     commit: Option<&CommitId>,
     folder: &str,
     is_wanted: &dyn Fn(&MigrationId) -> bool,
 ) -> Value {
-    let migrations = revision.read.iter().filter(|(id, _)| is_wanted(id)).filter_map(|(id, read)| {
+    let wanted = revision.read.iter().filter(|(id, _)| is_wanted(id));
+    let migrations = wanted.filter_map(|(id, read)| {
         let path = format!("{folder}{}", revision.files.get(id)?.path);
-        let mut entry = Map::from_iter([
-            ("app".to_owned(), json!(id.app)),
-            ("name".to_owned(), json!(id.name)),
-            ("path".to_owned(), json!(path)),
-        ]);
-        match &read.source {
-            Ok(source) if source.class.is_none() => return None,
-            Ok(source) => entry.extend(said(source, &read.text)),
-            Err(error) => {
-                entry.insert("error".to_owned(), json!(error.reason));
-                entry.insert("is_unknown".to_owned(), json!(true));
-            }
-        }
-        Some(Value::Object(entry))
+        migration(id, &path, read)
     });
     document(json!({ "commit": commit, "migrations": migrations.collect::<Vec<_>>() }))
 }
 
-fn said(source: &MigrationSource, text: &str) -> Map<String, Value> {
-    let references = |references: &[Reference]| references.iter().map(reference).collect::<Vec<_>>();
-    let operations = |operations: &[Operation]| operations.iter().map(operation).collect::<Vec<_>>();
-    let entry = json!({
-        "dependencies": references(&source.dependencies),
-        "run_before": references(&source.run_before),
-        "replaces": references(&source.replaces),
-        "initial": source.initial,
-        "atomic": source.atomic.0,
-        "operations": operations(&source.operations),
-        "unknown": source.unknown.iter().map(|unknown| not_known(unknown, text)).collect::<Vec<_>>(),
-        "is_unknown": source.is_unknown(),
-    });
-    match entry {
-        Value::Object(entry) => entry,
-        _ => Map::new(),
+/// `None` for a file without a migration.
+fn migration(id: &MigrationId, path: &str, read: &Read) -> Option<Value> {
+    let mut entry = json!({ "app": id.app, "name": id.name, "path": path });
+    match &read.source {
+        Ok(source) if source.class.is_none() => return None,
+        Ok(source) => add_facts(&mut entry, source, &read.text),
+        Err(error) => {
+            entry["error"] = json!(error.reason);
+            entry["is_unknown"] = json!(true);
+        }
     }
+    Some(entry)
+}
+
+fn add_facts(entry: &mut Value, source: &MigrationSource, text: &str) {
+    let references = |references: &[Reference]| references.iter().map(reference).collect::<Value>();
+    let operations = |operations: &[Operation]| operations.iter().map(operation).collect::<Value>();
+    entry["dependencies"] = references(&source.dependencies);
+    entry["run_before"] = references(&source.run_before);
+    entry["replaces"] = references(&source.replaces);
+    entry["initial"] = json!(source.initial);
+    entry["atomic"] = json!(source.atomic.0);
+    entry["operations"] = operations(&source.operations);
+    entry["unknown"] = source.unknown.iter().map(|unknown| not_known(unknown, text)).collect();
+    entry["is_unknown"] = json!(source.is_unknown());
 }
 
 fn reference(reference: &Reference) -> Value {
@@ -59,11 +56,11 @@ fn reference(reference: &Reference) -> Value {
     }
 }
 
-fn operation(operation_: &Operation) -> Value {
+fn operation(written: &Operation) -> Value {
     let mut entry = json!({
-        "class": operation_.class, "reversible": operation_.reversible, "elidable": operation_.elidable,
+        "class": written.class, "reversible": written.reversible, "elidable": written.elidable,
     });
-    if let Action::Separate { database, state } = &operation_.action {
+    if let Action::Separate { database, state } = &written.action {
         entry["database_operations"] = database.iter().map(operation).collect();
         entry["state_operations"] = state.iter().map(operation).collect();
     }

@@ -1,6 +1,6 @@
 //! The command line, as a library over the ports: one file per command, rendering, errors with hints, exit codes.
 //!
-//! Both doors call [`run`] with what only they have (a [`Door`]), so that both show the same and end the same.
+//! Both doors call [`run`] with what only they have (a [`Door`]), so both show the same and end the same.
 
 mod args;
 mod commands;
@@ -13,6 +13,7 @@ mod exit;
 mod facts_document;
 pub mod findings;
 mod table;
+mod words;
 
 use crate::args::Arguments;
 use crate::console::Console;

@@ -38,6 +38,7 @@ use crate::console::{Console, Level, Stream, safe, safe_json};
 use crate::door::{DatabaseChoice, Door, Environment, Session};
 use crate::error::{CliError, unwritten};
 use crate::exit::ExitCode;
+use crate::words::count;
 
 /// Runs the command. The number is the exit code: one of ours, or that of a `manage.py` that took over.
 pub(crate) fn run(mut context: Context<'_>, command: Command) -> Result<i32, CliError> {
@@ -335,11 +336,6 @@ fn settled(operation: &Operation) -> String {
 /// `03ec91e (v3)`, safe to show.
 fn label(release: &Release) -> String {
     safe(release.label())
-}
-
-/// `1 migration`, `2 migrations`.
-fn count(number: usize, thing: &str) -> String {
-    if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
 }
 
 /// One migration a line, indented, with a mark before each.

@@ -1,4 +1,4 @@
-//! What tells a finding from others of the same report, and stays when lines move.
+//! Fingerprints tell the findings of a report apart, and stay the same when lines move.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +29,7 @@ mod tests {
     #[test]
     fn fingerprints_are_unique_and_know_no_lines() {
         let first = fingerprints(&[finding(3..5), finding(70..90)]);
-        // Whoever compares reports of two versions of ours counts on it.
+        // Code hosts compare reports of different versions by it.
         assert_eq!(first[0], "0111defcb9ae6e3b91a3cc244852e4ea3c798314de2f6bd695954828bb6620ab");
         assert_ne!(first[0], first[1]);
         assert_eq!(first, fingerprints(&[finding(7..9), finding(0..0)]));

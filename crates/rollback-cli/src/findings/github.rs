@@ -2,8 +2,8 @@
 
 use rollback_check::{Finding, Level};
 
-use super::Report;
 use super::place::Span;
+use super::report::Report;
 use crate::console::safe;
 
 pub(super) fn render(report: &Report<'_>) -> String {
@@ -23,7 +23,7 @@ fn command(report: &Report<'_>, finding: &Finding) -> String {
     format!("::{level} {}::{}\n", properties.join(","), escape_data(&message(report, finding)))
 }
 
-/// Where it is, for what GitHub can show: a file that only the older release has is none of this commit.
+/// The place, if GitHub can show it: a file of the older release is not in this commit.
 fn place(report: &Report<'_>, finding: &Finding) -> Vec<(&'static str, String)> {
     let place = &finding.place;
     if place.is_older {
@@ -34,7 +34,7 @@ fn place(report: &Report<'_>, finding: &Finding) -> Vec<(&'static str, String)> 
     properties
 }
 
-/// The runner takes no columns where the lines differ.
+/// GitHub takes columns only if the place is on one line.
 fn lines(span: Option<Span>) -> Vec<(&'static str, u32)> {
     let Some(span) = span else { return vec![("line", 1)] };
     let mut properties = vec![("line", span.start.line), ("endLine", span.end.line)];
@@ -66,13 +66,12 @@ fn escape_property(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Format;
     use super::super::testing::{TEXT, at, finding, older, report};
     use super::*;
 
     #[track_caller]
     fn check(finding: Finding, text: &str, expected: &str) {
-        assert_eq!(report(&[finding], text).shown(Format::Github), expected);
+        assert_eq!(report(&[finding], text).render(render), expected);
     }
 
     #[test]
@@ -83,7 +82,7 @@ mod tests {
             "::error file=shop/migrations/0002_price.py,line=3,endLine=3,col=9,endColumn=35,\
              title=RB011 irreversible-operation::RunPython fill has no reverse_code%0Agive it one\n",
         );
-        assert_eq!(report(&[], TEXT).shown(Format::Github), "");
+        assert_eq!(report(&[], TEXT).render(render), "");
     }
 
     #[test]

@@ -4,7 +4,8 @@ use rollback_check::{Finding, Level};
 use serde_json::{Value, json};
 
 use super::fingerprint::fingerprints;
-use super::{Report, sentence};
+use super::report::Report;
+use super::sentence::sentence;
 
 pub(super) fn render(report: &Report<'_>) -> String {
     let findings = report.findings.iter().zip(fingerprints(report.findings));
@@ -37,19 +38,18 @@ fn severity(level: Level) -> &'static str {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::super::Format;
     use super::super::testing::{TEXT, at, finding, older, report};
     use super::*;
 
     #[track_caller]
     fn check(findings: &[Finding], text: &str, expected: &Value) {
-        let shown = report(findings, text).shown(Format::Gitlab);
+        let shown = report(findings, text).render(render);
         assert_eq!(&serde_json::from_str::<Value>(&shown).unwrap(), expected);
     }
 
     #[test]
     fn no_findings_are_an_empty_report() {
-        assert_eq!(report(&[], TEXT).shown(Format::Gitlab), "[]\n");
+        assert_eq!(report(&[], TEXT).render(render), "[]\n");
     }
 
     #[test]

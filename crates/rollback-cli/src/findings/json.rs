@@ -3,7 +3,7 @@
 use rollback_check::{Finding, Level};
 use serde_json::{Value, json};
 
-use super::Report;
+use super::report::Report;
 use crate::document;
 
 pub(super) fn render(report: &Report<'_>) -> String {
@@ -21,7 +21,7 @@ pub(super) fn render(report: &Report<'_>) -> String {
     format!("{document}\n")
 }
 
-/// `start` and `end` are `null` where the whole file is meant.
+/// `start` and `end` are `null` if the finding is about the whole file.
 fn finding(report: &Report<'_>, finding: &Finding) -> Value {
     let Finding { rule, level, place, migration, message, hint } = finding;
     let span = report.span(place);
@@ -34,13 +34,12 @@ fn finding(report: &Report<'_>, finding: &Finding) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Format;
     use super::super::testing::{TEXT, at, finding, older, report};
     use super::*;
 
     #[track_caller]
     fn check(findings: &[Finding], text: &str, expected: &Value) {
-        let shown = report(findings, text).shown(Format::Json);
+        let shown = report(findings, text).render(render);
         let document: Value = serde_json::from_str(&shown).unwrap();
         assert_eq!(&document["findings"], expected);
     }
@@ -48,7 +47,7 @@ mod tests {
     #[test]
     fn an_empty_report() {
         assert_eq!(
-            report(&[], TEXT).shown(Format::Json),
+            report(&[], TEXT).render(render),
             concat!(
                 r#"{"format":1,"base":"v1.2 (03ec91e)","head":"HEAD (1234567)","migrations":4,"#,
                 r#""undo":["shop.0003","shop.0002_price"],"suppressed":0,"#,
@@ -63,7 +62,7 @@ mod tests {
         let text = TEXT.replace("fill", "价格");
         let found = finding(at(&text, "价格)"));
         assert_eq!(
-            report(&[found], &text).shown(Format::Json),
+            report(&[found], &text).render(render),
             concat!(
                 r#"{"format":1,"base":"v1.2 (03ec91e)","head":"HEAD (1234567)","migrations":4,"#,
                 r#""undo":["shop.0003","shop.0002_price"],"suppressed":0,"#,

@@ -2,10 +2,11 @@
 
 use rollback_check::{Finding, Level};
 
-use super::{Report, count};
+use super::report::Report;
 use crate::console::safe;
+use crate::words::count;
 
-/// By this a bot finds the comment that it wrote before, to replace it.
+/// By this line a bot finds its earlier comment and replaces it.
 const MARKER: &str = "<!-- django-rollback check -->";
 
 /// GitHub refuses comments of more than 65,536 characters.
@@ -64,7 +65,7 @@ fn undo(migrations: &[String]) -> String {
     format!("\n<details>\n<summary>Going back would undo {number}</summary>\n\n{list}\n</details>\n")
 }
 
-/// Text that means nothing to Markdown and HTML.
+/// Text without any markup for Markdown or HTML.
 fn escape(text: &str) -> String {
     let mut escaped = String::new();
     for character in safe(text).chars() {
@@ -81,7 +82,7 @@ fn escape(text: &str) -> String {
     escaped
 }
 
-/// Text as code, between more backticks than it has itself. In a table even code must not have a bare `|`.
+/// Text as code, between more backticks than it contains. In a table, even code must escape `|`.
 fn code(text: &str) -> String {
     let text = safe(text).replace('|', "\\|");
     let longest = text.split(|character| character != '`').map(str::len).max().unwrap_or_default();
@@ -92,14 +93,13 @@ fn code(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Format;
     use super::super::testing::{TEXT, at, finding, older, report};
     use super::*;
 
     #[test]
     fn an_empty_report() {
         assert_eq!(
-            report(&[], TEXT).shown(Format::Markdown),
+            report(&[], TEXT).render(render),
             "<!-- django-rollback check -->
 ## Can be rolled back
 
@@ -123,7 +123,7 @@ No findings in 4 migrations between v1.2 (03ec91e) and HEAD (1234567).
         (whole.level, whole.hint) = (Level::Warning, String::new());
         let findings =
             [finding(at(TEXT, "migrations.RunPython(fill)")), whole, older(TEXT.len()..TEXT.len())];
-        let shown = report(&findings, TEXT).shown(Format::Markdown);
+        let shown = report(&findings, TEXT).render(render);
         let (shown, _) = shown.split_once("\n<details>").unwrap();
         assert_eq!(
             shown,

@@ -53,7 +53,7 @@ fn boundary(text: &str, offset: usize) -> usize {
     (0..=offset).rev().find(|&offset| text.is_char_boundary(offset)).unwrap_or_default()
 }
 
-/// What people call the thing at an index.
+/// The number of the thing at an index.
 fn number(index: usize) -> u32 {
     u32::try_from(index).unwrap_or(u32::MAX).saturating_add(1)
 }
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    #[expect(clippy::reversed_empty_ranges, reason = "what no caller should do must do no harm")]
+    #[expect(clippy::reversed_empty_ranges, reason = "a wrong range must do no harm")]
     fn a_range_that_makes_no_sense_is_cut() {
         check("abc", 2..900, "1:3-1:4");
         check("abc", 700..900, "1:4-1:4");

@@ -14,11 +14,12 @@ use serde_sarif::sarif::{
 
 use super::fingerprint::fingerprints;
 use super::place::Span;
-use super::{Report, sentence};
+use super::report::Report;
+use super::sentence::sentence;
 
 const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
 
-/// What need not be written as `%…` in a path.
+/// What is percent-encoded in a path.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'_').remove(b'-').remove(b'~');
 
 pub(super) fn render(report: &Report<'_>) -> String {
@@ -98,7 +99,7 @@ fn location(report: &Report<'_>, finding: &Finding) -> Location {
     Location {
         physical_location: Some(physical.build()),
         logical_locations: Some(vec![logical_location(&finding.migration)]),
-        message: is_older.then(|| format!("the file is that of {}", report.base).as_str().into()),
+        message: is_older.then(|| format!("this is the file of {}", report.base).as_str().into()),
         ..Default::default()
     }
 }
@@ -111,7 +112,7 @@ fn logical_location(migration: &MigrationId) -> LogicalLocation {
         .build()
 }
 
-/// A whole file is its first line: GitHub wants one.
+/// A finding about a whole file points at its first line: GitHub requires a line.
 fn region(span: Option<Span>) -> Region {
     let Some(Span { start, end }) = span else { return Region { start_line: Some(1), ..Default::default() } };
     Region::builder()
@@ -122,7 +123,7 @@ fn region(span: Option<Span>) -> Region {
         .build()
 }
 
-/// What SARIF has no words for.
+/// What SARIF has no fields for.
 fn properties(report: &Report<'_>) -> PropertyBag {
     let Report { base, head, migrations, undo, suppressed, .. } = report;
     let properties = [
@@ -140,12 +141,11 @@ fn properties(report: &Report<'_>) -> PropertyBag {
 mod tests {
     use serde_json::Value;
 
-    use super::super::Format;
     use super::super::testing::{TEXT, at, finding, older, report};
     use super::*;
 
     fn run(findings: &[Finding], text: &str) -> Value {
-        let shown = report(findings, text).shown(Format::Sarif);
+        let shown = report(findings, text).render(render);
         serde_json::from_str::<Value>(&shown).unwrap()["runs"][0].take()
     }
 
@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn an_empty_report() {
         let version = env!("CARGO_PKG_VERSION");
-        let document: Value = serde_json::from_str(&report(&[], TEXT).shown(Format::Sarif)).unwrap();
+        let document: Value = serde_json::from_str(&report(&[], TEXT).render(render)).unwrap();
         assert_eq!(
             document,
             json!({
@@ -236,7 +236,7 @@ mod tests {
                 "logicalLocations": [
                     { "name": "0001_initial", "fullyQualifiedName": "shop.0001_initial", "kind": "module" },
                 ],
-                "message": { "text": "the file is that of v1.2 (03ec91e)" },
+                "message": { "text": "this is the file of v1.2 (03ec91e)" },
             }])
         );
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rollback_check::{Finding, Level, Rule};
 use serde_json::{Value, json};
 
-use super::Report;
+use super::report::Report;
 use crate::document::document;
 use crate::table;
 

@@ -5,7 +5,7 @@ use std::ops::Range;
 use rollback_check::{Finding, Level, Place, Rule};
 use rollback_core::MigrationId;
 
-use super::{Format, Report, render};
+use super::report::Report;
 
 /// A piece of a migration.
 pub(super) const TEXT: &str = "class Migration(migrations.Migration):
@@ -79,11 +79,6 @@ pub(super) struct Prepared<'a> {
 }
 
 impl Prepared<'_> {
-    /// The report in a format, without colours.
-    pub(super) fn shown(&self, format: Format) -> String {
-        self.render(|report| render(report, format, false))
-    }
-
     pub(super) fn render(&self, how: impl FnOnce(&Report<'_>) -> String) -> String {
         how(&Report {
             base: "v1.2 (03ec91e)".to_owned(),

@@ -3,11 +3,11 @@
 use annotate_snippets::{Annotation, AnnotationKind, Group, Level as Shown, Origin, Renderer, Snippet};
 use rollback_check::{Finding, Level, Place};
 
-use super::Report;
 use super::place::{Span, clamp, line_start};
+use super::report::Report;
 use crate::console::safe;
 
-/// How much is shown of an operation that goes on for many lines.
+/// The most lines that are shown of an operation.
 const MOST_LINES: usize = 4;
 
 pub(super) fn render(report: &Report<'_>, is_coloured: bool) -> String {
@@ -34,7 +34,7 @@ fn group(report: &Report<'_>, finding: &Finding) -> Group<'static> {
         None => title.element(Origin::path(safe(&finding.place.path))),
     };
     if finding.place.is_older {
-        group = group.element(Shown::NOTE.message(safe(format!("the file is that of {}", report.base))));
+        group = group.element(Shown::NOTE.message(safe(format!("this is the file of {}", report.base))));
     }
     if !finding.hint.is_empty() {
         group = group.element(Shown::HELP.message(safe(&finding.hint)));
@@ -69,8 +69,8 @@ fn excerpt(text: &str, place: &Place) -> Snippet<'static, Annotation<'static>> {
         .annotation(AnnotationKind::Primary.span(start..end.min(line_end)))
 }
 
-/// A line without the characters that a terminal would obey. Each has one character instead of an escape, so that
-/// columns and carets stay right.
+/// A line without characters that control a terminal. One character replaces each, so that columns and carets stay
+/// right.
 fn visible(line: &str) -> String {
     let is_safe = |character: char| character == '\t' || safe(character).starts_with(character);
     line.chars()
@@ -81,8 +81,11 @@ fn visible(line: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{TEXT, at, finding, older, report};
-    use super::super::{Format, render};
     use super::*;
+
+    fn plain(report: &Report<'_>) -> String {
+        render(report, false)
+    }
 
     const END: &str = "
 1 finding (1 error) in 4 migrations between v1.2 (03ec91e) and HEAD (1234567).
@@ -92,7 +95,7 @@ Going back would undo: shop.0003, shop.0002_price.
     /// Compares what is shown of a finding, but for its heading and the lines at the end.
     #[track_caller]
     fn check(finding: Finding, text: &str, expected: &str) {
-        let shown = report(&[finding], text).shown(Format::Text);
+        let shown = report(&[finding], text).render(plain);
         let excerpt = shown.strip_suffix(END).and_then(|shown| shown.split_once('\n'));
         assert_eq!(excerpt.map(|(_, excerpt)| excerpt), Some(expected), "{shown}");
     }
@@ -100,7 +103,7 @@ Going back would undo: shop.0003, shop.0002_price.
     #[test]
     fn an_empty_report() {
         assert_eq!(
-            report(&[], TEXT).shown(Format::Text),
+            report(&[], TEXT).render(plain),
             "No findings in 4 migrations between v1.2 (03ec91e) and HEAD (1234567).
 Going back would undo: shop.0003, shop.0002_price.
 "
@@ -115,8 +118,7 @@ Going back would undo: shop.0003, shop.0002_price.
         let mut warning = older(at(TEXT, "class"));
         warning.level = Level::Warning;
         assert_eq!(
-            report(&[finding(at(TEXT, "migrations.RunPython(fill)")), note, warning], TEXT)
-                .shown(Format::Text),
+            report(&[finding(at(TEXT, "migrations.RunPython(fill)")), note, warning], TEXT).render(plain),
             "\
 error[RB011]: RunPython fill has no reverse_code
  --> shop/migrations/0002_price.py:3:9
@@ -138,7 +140,7 @@ warning[RB032]: shop.0001_initial was deleted
 1 | class Migration(migrations.Migration):
   | ^^^^^
   |
-  = note: the file is that of v1.2 (03ec91e)
+  = note: this is the file of v1.2 (03ec91e)
   = help: bring it back
 
 3 findings (1 error, 1 warning, 1 note) in 4 migrations between v1.2 (03ec91e) and HEAD (1234567).
@@ -254,7 +256,7 @@ Going back would undo: shop.0003, shop.0002_price.
     #[test]
     fn colours_are_there_when_asked_for() {
         let findings = [finding(at(TEXT, "fill"))];
-        let shown = report(&findings, TEXT).render(|report| render(report, Format::Text, true));
+        let shown = report(&findings, TEXT).render(|report| render(report, true));
         assert!(shown.starts_with("\u{1b}[1m\u{1b}[91merror[RB011]\u{1b}[0m"), "{shown:?}");
         assert!(shown.ends_with(END), "{shown:?}");
     }
