@@ -1,4 +1,4 @@
-//! Releases saved by the original django-rollback 0.4.0, which kept only the newest row of each app.
+//! Releases saved by the original django-rollback 0.4.0, which stored only the newest row of each app.
 //!
 //! Its column `migrations` is JSON, `[[id, app, name], …]`: one entry an app, the row of `django_migrations` with the
 //! highest id. It is still written, so that 0.4.0 can read the table. Reading it back, the whole applied set is rebuilt

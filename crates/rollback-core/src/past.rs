@@ -366,13 +366,13 @@ mod tests {
     #[test]
     fn a_release_is_the_state_that_its_files_stand_for() {
         let mut seed = 1_u64;
-        let mut numbers = |below: usize| {
+        let mut numbers = |limit: usize| {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            usize::try_from(seed >> 33).unwrap_or_default() % below
+            usize::try_from(seed >> 33).unwrap_or_default() % limit
         };
         for _ in 0..500 {
             let trees = random_history(&mut numbers);
-            // Each commit was deployed, and Django recorded its files; sometimes rows without files were removed.
+            // Each commit was deployed, and Django marked its files as applied; sometimes rows without files were removed.
             let mut now: AppliedSet = trees.iter().flat_map(names).collect();
             if numbers(2) == 0 {
                 now = names(&trees[7]).into_iter().collect();

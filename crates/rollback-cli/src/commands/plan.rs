@@ -168,7 +168,7 @@ pub(crate) fn describe(step: &Step) -> String {
         Way::Disk => format!("Unapply {migration}"),
         Way::Capsule => format!("Unapply {migration}, by its archived source"),
         Way::Sql => format!("Unapply {migration}, by its recorded SQL"),
-        Way::Unmark => format!("Remove the record of {migration}, whose state stays under another name"),
-        Way::Mark => format!("Add the record of {migration}, whose state is applied under another name"),
+        Way::Unmark => format!("Unmark {migration}: its state stays under another name"),
+        Way::Mark => format!("Mark {migration} as applied: its state is applied under another name"),
     }
 }

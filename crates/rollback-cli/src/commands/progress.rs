@@ -71,8 +71,8 @@ impl Observer for Progress<'_> {
         let migration = safe(&step.migration);
         let what = match step.way {
             Way::Disk | Way::Capsule | Way::Sql => format!("Unapplying {migration}"),
-            Way::Unmark => format!("Removing the record of {migration}"),
-            Way::Mark => format!("Adding the record of {migration}"),
+            Way::Unmark => format!("Unmarking {migration}"),
+            Way::Mark => format!("Marking {migration} as applied"),
         };
         let mut fields = step_fields(step);
         fields["seconds"] = json!(took.as_secs_f64());

@@ -47,10 +47,10 @@ impl<'a> Analysis<'a> {
     pub(super) fn of(situation: &'a Situation<'a>) -> Self {
         let on_disk = situation.on_disk.map_or(&[][..], |project| &project.migrations);
         let squashes = Squashes::of(on_disk.iter().chain(situation.remembered));
-        let foreign = |id: &&MigrationId| !situation.is_own(id);
+        let can_be_undone = |id: &&MigrationId| !situation.is_own(id);
         let now: AppliedSet =
-            situation.now.iter().map(|row| &row.migration).filter(foreign).cloned().collect();
-        let target: AppliedSet = situation.target.iter().filter(foreign).cloned().collect();
+            situation.now.iter().map(|row| &row.migration).filter(can_be_undone).cloned().collect();
+        let target: AppliedSet = situation.target.iter().filter(can_be_undone).cloned().collect();
         let (now_parts, target_parts) = (squashes.fold(&now), squashes.fold(&target));
         let removed: BTreeSet<_> = now_parts.difference(&target_parts).cloned().collect();
         let is_split = |squash: &&MigrationId| is_split(&squashes.parts(squash), &now_parts, &removed);

@@ -339,7 +339,7 @@ fn nothing_is_done_with_what_is_not_trusted() {
     check(&old_image, "-a.2 !untrusted");
 }
 
-mod laws {
+mod properties {
     use proptest::prelude::*;
 
     use super::*;

@@ -119,8 +119,8 @@ fn database_error(error: EngineError) -> DatabaseError {
 
 fn what(step: &Step) -> String {
     match step.way {
-        Way::Mark => format!("Add the record of {}.", step.migration),
-        Way::Unmark => format!("Remove the record of {}.", step.migration),
+        Way::Mark => format!("Mark {} as applied.", step.migration),
+        Way::Unmark => format!("Unmark {}.", step.migration),
         _ => format!("Unapply {}.", step.migration),
     }
 }
