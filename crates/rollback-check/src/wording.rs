@@ -44,7 +44,7 @@ pub(crate) fn is_undone_by_nothing(operation: &Operation) -> bool {
     )
 }
 
-/// Whether an operation, or one inside of it that changes the database, cannot be undone.
+/// Whether an operation, or one inside it that changes the database, cannot be undone.
 pub(crate) fn is_irreversible(operation: &Operation) -> bool {
     operation.reversible == Some(false) || operation.database_operations().iter().any(is_irreversible)
 }

@@ -5,9 +5,16 @@ use ruff_python_ast::{ElifElseClause, Stmt, StmtFor, StmtIf};
 use super::flow::Flow;
 use super::merge::merge;
 use super::search::Search;
-use super::state::{Frame, Interpreter};
+use super::state::{Frame, Interpreter, Made};
 use crate::compare::{either, same, truth};
-use crate::value::{Spanned, Value};
+use crate::value::{Class, Scope, Spanned, Value};
+
+/// What a branch may change.
+struct Names<'a> {
+    scope: Scope<'a>,
+    classes: Vec<Class<'a>>,
+    made: Made<'a>,
+}
 
 impl<'a> Interpreter<'a, '_> {
     pub(super) fn choice(&mut self, frame: &mut Frame<'a>, choice: &'a StmtIf) -> Flow<'a> {
@@ -56,43 +63,51 @@ impl<'a> Interpreter<'a, '_> {
         one: impl FnOnce(&mut Self, &mut Frame<'a>) -> Flow<'a>,
         other: impl FnOnce(&mut Self, &mut Frame<'a>) -> Flow<'a>,
     ) -> Flow<'a> {
-        let before = (self.scope(frame).clone(), self.classes.clone());
-        let before_made = frame.made.clone();
+        let before = self.names(frame);
         let first_flow = one(self, frame);
-        let first = (std::mem::replace(self.scope(frame), before.0), self.classes.clone());
-        let first_made = std::mem::replace(&mut frame.made, before_made);
-        for (class, before) in self.classes.iter_mut().zip(before.1) {
-            *class = before;
-        }
+        let first = self.replace_names(frame, before);
         let second_flow = other(self, frame);
         match (first_flow, second_flow) {
-            (Flow::Raise, second) => return second,
+            (Flow::Raise, second_flow) => second_flow,
             (first_flow, Flow::Raise) => {
-                *self.scope(frame) = first.0;
-                self.classes = first.1;
-                frame.made = first_made;
-                return first_flow;
+                *self.scope(frame) = first.scope;
+                (self.classes, frame.made) = (first.classes, first.made);
+                first_flow
             }
-            (Flow::Next, Flow::Next) => {}
-            (Flow::Return(one), Flow::Return(other)) if same(&one.value, &other.value) => {
-                return Flow::Return(one);
+            (Flow::Next, Flow::Next) => {
+                self.merge_names(frame, first, why);
+                Flow::Next
             }
-            (Flow::Return(one), Flow::Return(other)) => {
-                return match either(&one.value, &other.value, why) {
-                    Value::Unknown(_) => Flow::Unsure(why.clone()),
-                    value => Flow::Return(Spanned { value, origin: why.origin }),
-                };
-            }
-            _ => return Flow::Unsure(why.clone()),
+            (Flow::Return(one), Flow::Return(other)) => either_result(one, &other, why),
+            _ => Flow::Unsure(why.clone()),
         }
-        merge(self.scope(frame), first.0, why);
-        frame.made.merge(first_made, why);
-        for (class, first) in self.classes.iter_mut().zip(first.1) {
+    }
+
+    fn names(&mut self, frame: &mut Frame<'a>) -> Names<'a> {
+        Names { scope: self.scope(frame).clone(), classes: self.classes.clone(), made: frame.made.clone() }
+    }
+
+    /// Puts back what a branch has changed, and returns that. Classes that it defines stay: values refer to them.
+    fn replace_names(&mut self, frame: &mut Frame<'a>, before: Names<'a>) -> Names<'a> {
+        let classes = self.classes.clone();
+        for (class, before) in self.classes.iter_mut().zip(before.classes) {
+            *class = before;
+        }
+        Names {
+            scope: std::mem::replace(self.scope(frame), before.scope),
+            classes,
+            made: std::mem::replace(&mut frame.made, before.made),
+        }
+    }
+
+    fn merge_names(&mut self, frame: &mut Frame<'a>, first: Names<'a>, why: &Spanned<'a>) {
+        merge(self.scope(frame), first.scope, why);
+        frame.made.merge(first.made, why);
+        for (class, first) in self.classes.iter_mut().zip(first.classes) {
             if class.origin == first.origin {
                 merge(&mut class.scope, first.scope, why);
             }
         }
-        Flow::Next
     }
 
     pub(super) fn repeat(&mut self, frame: &mut Frame<'a>, repeated: &'a StmtFor) -> Flow<'a> {
@@ -123,5 +138,16 @@ impl<'a> Interpreter<'a, '_> {
             Some(origin) if ends => Flow::Unsure(Spanned::unknown(why, origin)),
             _ => Flow::Next,
         }
+    }
+}
+
+/// The result of one of two branches that both return.
+fn either_result<'a>(one: Spanned<'a>, other: &Spanned<'a>, why: &Spanned<'a>) -> Flow<'a> {
+    if same(&one.value, &other.value) {
+        return Flow::Return(one);
+    }
+    match either(&one.value, &other.value, why) {
+        Value::Unknown(_) => Flow::Unsure(why.clone()),
+        value => Flow::Return(Spanned { value, origin: why.origin }),
     }
 }

@@ -39,43 +39,52 @@ impl<'a> Interpreter<'a, '_> {
         let mut bases = Vec::new();
         for base in self.classes[*id].bases.clone() {
             let base = self.concrete(base);
-            let list = match &base.value {
-                Value::Class(_) => {
-                    self.depth += 1;
-                    let order = self.resolution_order(&base.value);
-                    self.depth -= 1;
-                    order?
-                }
-                Value::Name(path) => match django::base_of(path) {
-                    Some(above) => {
-                        vec![base.clone(), Spanned { value: Value::Name(text(above)), origin: base.origin }]
-                    }
-                    None => vec![base.clone()],
-                },
-                _ => vec![base.clone()],
-            };
+            lists.push(self.order_of_base(&base)?);
             bases.push(base);
-            lists.push(list);
         }
         lists.push(bases);
         let mut order = vec![itself];
-        loop {
-            lists.retain(|list| !list.is_empty());
-            if lists.is_empty() {
-                return Some(order);
+        merge_orders(lists, &mut order)?;
+        Some(order)
+    }
+
+    fn order_of_base(&mut self, base: &Spanned<'a>) -> Option<Vec<Spanned<'a>>> {
+        match &base.value {
+            Value::Class(_) => {
+                self.depth += 1;
+                let order = self.resolution_order(&base.value);
+                self.depth -= 1;
+                order
             }
-            let is_free = |candidate: &Spanned<'a>| {
-                !lists.iter().any(|list| list[1..].iter().any(|other| is_same_class(candidate, other)))
-            };
-            let place = lists.iter().position(|list| is_free(&list[0]))?;
-            let next = lists[place].remove(0);
-            for list in
-                lists.iter_mut().filter(|list| list.first().is_some_and(|head| is_same_class(head, &next)))
-            {
+            Value::Name(path) => {
+                let above = django::base_of(path);
+                let above =
+                    above.map(|above| Spanned { value: Value::Name(text(above)), origin: base.origin });
+                Some([base.clone()].into_iter().chain(above).collect())
+            }
+            _ => Some(vec![base.clone()]),
+        }
+    }
+}
+
+/// The merge step of C3: takes the first head that is in no list's tail, again and again. `None` if there is none.
+fn merge_orders<'a>(mut lists: Vec<Vec<Spanned<'a>>>, order: &mut Vec<Spanned<'a>>) -> Option<()> {
+    loop {
+        lists.retain(|list| !list.is_empty());
+        if lists.is_empty() {
+            return Some(());
+        }
+        let is_free = |candidate: &Spanned<'a>| {
+            !lists.iter().any(|list| list[1..].iter().any(|other| is_same_class(candidate, other)))
+        };
+        let place = lists.iter().position(|list| is_free(&list[0]))?;
+        let next = lists[place].remove(0);
+        for list in &mut lists {
+            if list.first().is_some_and(|head| is_same_class(head, &next)) {
                 list.remove(0);
             }
-            order.push(next);
         }
+        order.push(next);
     }
 }
 

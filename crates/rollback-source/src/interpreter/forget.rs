@@ -78,7 +78,7 @@ impl<'a> Interpreter<'a, '_> {
                 self.forget_target(frame, &place.value, why);
             }
             Expr::Tuple(targets) => {
-                targets.elts.iter().for_each(|target| self.forget_target(frame, target, why))
+                targets.elts.iter().for_each(|target| self.forget_target(frame, target, why));
             }
             Expr::Starred(starred) => self.forget_target(frame, &starred.value, why),
             _ => {}
