@@ -149,55 +149,7 @@ def test_a_wrong_level_is_a_usage_error(project: Project, command: str, level: s
     assert (records(project), everything_in(project.database)) == ([], before)
 
 
-# What is printed
-
-
-def test_log_full_data(project: Project) -> None:
-    result = project.manage("save_migrations_state", "--log-full-data", "-l", "audit")
-    assert result.stdout.partition("\n")[2] == (
-        "Migrations of the release:\n"
-        "    django_rollback.0001_initial\n"
-        "    django_rollback.0002_releases\n"
-        "    django_rollback.0003_schemas\n"
-        "    django_rollback.0004_capsules\n"
-        "    shop.0001_initial\n"
-        "    shop.0002_price\n"
-    )
-    assert records(project)[0][2] == result.stdout.rstrip("\n")
-
-
-def test_log_diff(project: Project, releases: TwoReleases) -> None:
-    result = project.manage("save_migrations_state", "--log-diff")
-    assert result.stdout.partition("\n")[2] == f"Since {releases.label('v1')}:\n  + shop.0002_price\n"
-
-    project.database.execute("DELETE FROM django_migrations WHERE name = '0002_price'")
-    result = project.manage("save_migrations_state", "--log-diff", "--commit", UNSAVED)
-    assert result.stdout.partition("\n")[2] == f"Since {releases.label('v2')}:\n  - shop.0002_price\n"
-
-
-def test_log_diff_of_the_first_release(project: Project) -> None:
-    project.database.execute("DELETE FROM django_rollback_appsstate")
-    result = project.manage("save_migrations_state", "--log-diff")
-    said = "No release was saved before this one: there is nothing to compare with.\n"
-    assert result.stdout.partition("\n")[2] == said
-
-
 # The target
-
-
-@pytest.mark.parametrize("option", ["-c", "--commit"])
-@pytest.mark.parametrize("change", [str, str.upper, lambda commit: commit[:4], lambda commit: commit[:9].upper()])
-def test_a_commit_in_full_or_by_its_first_digits(
-    project: Project, releases: TwoReleases, option: str, change: Any
-) -> None:
-    result = project.manage("rollback_migrations", "--fake", option, change(releases.commits["v1"]))
-    heading = f"Rollback from {releases.label('v2')} to {releases.label('v1')}: 1 step in one transaction."
-    assert result.stdout.splitlines()[0] == heading
-
-
-@pytest.mark.parametrize("words", [[], ["-t", "v1"], ["--tag=v1"]])
-def test_a_tag_or_the_release_before(project: Project, releases: TwoReleases, words: list[str]) -> None:
-    assert f"to {releases.label('v1')}" in project.manage("rollback_migrations", "--fake", *words).stdout
 
 
 @pytest.mark.parametrize("option", ["--fake", "--dry-run"])

@@ -181,6 +181,7 @@ fn a_commit_that_is_none() {
       hint: give the full hash: `git rev-parse HEAD` prints it
     --- exit code 2
     ");
+    assert_eq!(refused("save --release v1"), refused("save --commit v1"));
     assert_snapshot!(refused("stamp --commit v1"), @"
     --- stderr
     error: --commit: `v1` is not a commit hash: it may only contain the digits 0-9 and a-f

@@ -45,6 +45,23 @@ fn a_plan() {
 }
 
 #[test]
+fn a_release_by_its_tag_or_by_digits_of_its_commit() {
+    let mut shop = Shop::new("shop.0001");
+    shop.deploy("lima", "shop.0001");
+    shop.deploy("v2", "");
+    let whole = commit_of("lima").to_string();
+    let by_tag = shop.door().run("plan -t lima");
+    assert!(by_tag.ends_with("--- exit code 0"), "{by_tag}");
+    for words in ["plan", "plan --tag=lima"] {
+        assert_eq!(shop.door().run(words), by_tag, "{words}");
+    }
+    for digits in [&whole, &whole.to_uppercase(), &whole[..4], &whole[..9].to_uppercase()] {
+        assert_eq!(shop.door().run(&format!("plan -c {digits}")), by_tag, "{digits}");
+        assert_eq!(shop.door().run(&format!("plan --commit {digits}")), by_tag, "{digits}");
+    }
+}
+
+#[test]
 fn a_preview_is_the_plan() {
     let mut door = manage();
     assert_eq!(door.run("rollback --fake"), door.run("plan"));

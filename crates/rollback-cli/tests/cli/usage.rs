@@ -171,9 +171,15 @@ fn options_that_do_not_go_together() {
     For more information, try '--help'.
     --- exit code 2
     ");
-    for words in ["-t v1", "-c abcd", "--fake", "--dry-run"] {
-        let said = door.run(&format!("rollback_migrations --list {words}"));
-        assert!(said.contains("--list") && said.ends_with("--- exit code 2"), "{said}");
+    assert_snapshot!(door.run("rollback_migrations --list -t v1"), @"
+    --- stderr
+    error: `--list` only lists the releases: it does not go with `--tag`, `--commit` or `--fake`
+      hint: leave `--list` out to go back to a release
+    --- exit code 2
+    ");
+    let refused = door.run("rollback_migrations --list -t v1");
+    for words in ["-c abcd", "--fake", "--dry-run"] {
+        assert_eq!(door.run(&format!("rollback_migrations --list {words}")), refused, "{words}");
     }
 }
 

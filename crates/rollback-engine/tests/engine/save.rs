@@ -93,10 +93,21 @@ fn deploys_without_new_migrations_share_a_set_and_a_schema() {
 
 #[test]
 fn a_damaged_set_is_replaced() {
+    for sql in ["UPDATE django_rollback_appliedset SET body = ''", "DELETE FROM django_rollback_appliedset"] {
+        let mut shop = Shop::with_two_releases();
+        shop.sql(sql);
+        assert!(matches!(shop.save("v2").unwrap().outcome, SaveOutcome::Updated { .. }), "{sql}");
+        assert!(shop.show("v2").is_ok(), "{sql}");
+    }
+}
+
+/// A deploy of code only stores no new set: the one that it shares is made whole.
+#[test]
+fn a_new_release_does_not_share_a_damaged_set() {
     let mut shop = Shop::with_two_releases();
-    shop.sql("UPDATE django_rollback_appliedset SET body = body || ' '");
-    assert!(matches!(shop.save("v2").unwrap().outcome, SaveOutcome::Updated { .. }));
-    assert!(shop.show("v2").is_ok());
+    shop.sql("UPDATE django_rollback_appliedset SET body = ''");
+    shop.save("v3").unwrap();
+    assert!(shop.show("v3").is_ok() && shop.show("v2").is_ok());
 }
 
 #[test]
