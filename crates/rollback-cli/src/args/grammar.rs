@@ -161,6 +161,21 @@ mod tests {
     }
 
     #[test]
+    fn every_option_is_explained_by_one_short_sentence() {
+        const MOST_WORDS: usize = 25;
+        let grammar = grammar(DoorKind::Native, NATIVE);
+        for command in std::iter::once(&grammar).chain(grammar.get_subcommands()) {
+            for option in command.get_arguments().filter(|option| !option.is_hide_set()) {
+                let help = option.get_help().map(ToString::to_string).unwrap_or_default();
+                let place = format!("{} {}: {help}", command.get_name(), option.get_id());
+                assert!(help.starts_with(|letter: char| letter.is_uppercase()), "{place}");
+                assert!(!help.contains(". ") && !help.ends_with('.'), "{place}");
+                assert!(help.split_whitespace().count() <= MOST_WORDS, "{place}");
+            }
+        }
+    }
+
+    #[test]
     fn a_command_offers_the_formats_that_it_has() {
         let end = "\n\nFor more information, try '--help'.";
         for words in ["list --format svg", "--format svg list"] {

@@ -15,7 +15,7 @@ const INTRODUCTION: &str = "\
 
 <!-- Written from the help of the commands: UPDATE=1 cargo test -p rollback-cli docs_cli -->
 
-This page lists every command with its options. `--help` prints the same, and `-h` a short form of it:
+After this page you know which command does what, and with which options. `--help` prints the same, `-h` a short form:
 
 ```console
 $ django-rollback rollback --help
@@ -34,15 +34,15 @@ They may stand before the command or after it.
 const FIRST_COMMANDS: &str = "\
 ## Commands of version 0.4
 
-`manage.py` also has the two commands of version 0.4. They take the same options, and these besides:
+`manage.py` also has the two commands of version 0.4, with the options that they need:
 
-| command | is | options of its own |
+| command | does the same as | options of its own |
 |---|---|---|
-| `manage.py save_migrations_state` | `save` | `--logger NAME`, `--log-level LEVEL` |
-| `manage.py rollback_migrations` | `rollback` | `--list`, the same as `list`; `--logger NAME`, `--log-level LEVEL` |
+| `manage.py save_migrations_state` | `save` | `--logger NAME`, `--log-level LEVEL`: the report goes to this logger too |
+| `manage.py rollback_migrations` | `rollback` | `--list`: the same as `list`; `--logger NAME`, `--log-level LEVEL` |
 
-`rollback_migrations` loses data without asking unless the setting `DATA_LOSS` is `\"refuse\"`: see
-[settings.md](settings.md).
+`rollback_migrations` only warns about lost data, unless the setting `DATA_LOSS` is `\"refuse\"`: see
+[settings.md](settings.md). `manage.py rollback_migrations --help` lists its options.
 ";
 
 #[test]
