@@ -1,8 +1,8 @@
-//! Changes that a text in Python may outlive: words of the language are moved, and not only bytes.
+//! Mutations that often keep a text valid Python: they move words of the language, not only bytes.
 
 use libfuzzer_sys::fuzzer_mutate;
 
-/// What may stand around other words, again and again.
+/// What is put around other words, often many times.
 const AROUND: &[(&[u8], &[u8])] = &[
     (b"(", b")"),
     (b"[", b"]"),
@@ -21,7 +21,7 @@ const AROUND: &[(&[u8], &[u8])] = &[
     (b"[", b" for a in b]"),
 ];
 
-/// What may be put between other words.
+/// What is put between other words.
 const WORDS: &[&[u8]] = &[
     b"*",
     b"**",
@@ -72,10 +72,10 @@ const WORDS: &[&[u8]] = &[
     b"from shop.b import Migration\n",
 ];
 
-/// How often something is repeated, at most: more than the deepest nesting that is read.
+/// The largest number of repetitions: more than the deepest nesting that is read.
 const OFTEN: usize = 600;
 
-/// Changes the input in place; returns its new size.
+/// Mutates the input in place; returns its new size.
 pub(crate) fn mutate(data: &mut [u8], size: usize, max_size: usize, seed: u32) -> usize {
     let mut random = Random(u64::from(seed) << 1 | 1);
     if random.below(3) == 0 {
@@ -113,7 +113,7 @@ fn changed(text: &[u8], random: &mut Random) -> Vec<u8> {
     parts.concat()
 }
 
-/// Names, numbers, white space and single signs, each as a piece.
+/// Splits a text into names, numbers, white space and single signs.
 fn words(text: &[u8]) -> Vec<&[u8]> {
     let kind = |byte: &u8| match byte {
         b'_' => 1,
@@ -124,10 +124,10 @@ fn words(text: &[u8]) -> Vec<&[u8]> {
     text.chunk_by(|one, other| kind(one) == kind(other) && kind(one) != 0).collect()
 }
 
-/// Which words are changed together: from the first to the one after the last.
+/// Chooses words to change together: the first one, and the one after the last.
 type Kind = fn(&[&[u8]], &mut Random) -> (usize, usize);
 
-/// Where whole lines and brackets are put in the place of others, the text is still Python most of the time.
+/// Replacing whole lines or brackets by others usually keeps the text valid Python.
 const KINDS: &[Kind] = &[few, lines, brackets, brackets];
 
 fn few(words: &[&[u8]], random: &mut Random) -> (usize, usize) {
@@ -143,7 +143,7 @@ fn lines(words: &[&[u8]], random: &mut Random) -> (usize, usize) {
     (start, last.map_or(words.len(), |end| end + 1))
 }
 
-/// Brackets with what is in them, and the name before them.
+/// Brackets with their contents, and the name before them.
 fn brackets(words: &[&[u8]], random: &mut Random) -> (usize, usize) {
     let is_one_of = |index: &usize, signs: &[u8]| matches!(words[*index], [sign] if signs.contains(sign));
     let open: Vec<usize> = (0..words.len()).filter(|index| is_one_of(index, b"([{")).collect();
@@ -158,7 +158,7 @@ fn brackets(words: &[&[u8]], random: &mut Random) -> (usize, usize) {
     (start - name, close.map_or(words.len(), |close| close + 1))
 }
 
-/// Lines inside of blocks inside of blocks.
+/// Lines inside nested blocks.
 fn blocks(lines: &[u8], depth: usize) -> Vec<u8> {
     let heads = (0..depth).flat_map(|level| [b"\n".to_vec(), b" ".repeat(level), b"if a:".to_vec()]);
     let body = lines.split(|byte| *byte == b'\n');
@@ -166,7 +166,7 @@ fn blocks(lines: &[u8], depth: usize) -> Vec<u8> {
     heads.chain(body).collect::<Vec<_>>().concat()
 }
 
-/// Numbers that a seed decides.
+/// Pseudo-random numbers from a seed.
 struct Random(u64);
 
 impl Random {
@@ -177,7 +177,7 @@ impl Random {
         usize::try_from(self.0 >> 16).unwrap_or_default() % limit.max(1)
     }
 
-    /// From 1 to a limit, most often not far.
+    /// From 1 to a limit, usually a small number.
     fn often(&mut self, limit: usize) -> usize {
         let limit = if self.below(2) == 0 { 3 } else { limit };
         1 + self.below(limit)

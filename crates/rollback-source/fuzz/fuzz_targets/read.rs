@@ -1,8 +1,8 @@
-//! Texts that are nearly migrations, through all that reads text: nothing may panic, overflow the stack or run for
-//! ever, and what is said of a text must hold for it.
+//! Feeds texts that are nearly migrations to everything that reads text. Nothing may panic, overflow the stack or run
+//! forever, and the facts about a text must hold.
 //!
-//! An input is one module or several, with a byte 0 between them. The first one is read, and finds the others when it
-//! imports something from `shop`.
+//! An input is one module or several, separated by a zero byte. The first one is read; it finds the others if it imports
+//! something from `shop`.
 
 #![no_main]
 
@@ -14,10 +14,10 @@ use libfuzzer_sys::{Corpus, fuzz_mutator, fuzz_target};
 use rollback_source::app::{app_configs, default_app_config, settings};
 use rollback_source::{Module, Modules, comments, decode, is_same_program, read};
 
-/// As much as the engine gives its readers (`revisions.rs`).
+/// The stack of the reader: an eighth of what `rollback-revision` gives it, because inputs are short.
 const STACK: usize = 64 * 1024 * 1024;
 
-/// An input of nothing but zeros is not a thousand modules.
+/// The largest number of modules: an input of zeros would be thousands.
 const MOST_MODULES: usize = 5;
 
 const MODULE: &str = "shop.migrations.0002_price";
@@ -33,7 +33,7 @@ fuzz_target!(|data: &[u8]| -> Corpus {
     reader.join().expect("a panic has ended the process")
 });
 
-/// What is no Python is looked at, but not changed any further: soon nothing else would be left.
+/// A text that is not valid Python is read but not mutated further: soon nothing else would be left.
 fn read_all(data: &[u8]) -> Corpus {
     let modules = data.splitn(MOST_MODULES, |byte| *byte == 0);
     let mut modules: Vec<String> = modules.map(|text| decode(text.to_vec())).collect();
@@ -52,7 +52,7 @@ fn read_all(data: &[u8]) -> Corpus {
     if is_python { Corpus::Keep } else { Corpus::Reject }
 }
 
-/// Places are places of the text, and what is found does not change from one time to the next. Whether it is Python.
+/// Checks that places are inside the text, and that reading twice finds the same. Returns whether it is valid Python.
 fn check_migration(text: &str, others: &Others) -> bool {
     let found = read(MODULE, text, others);
     assert_eq!(found, read(MODULE, text, others), "reading twice");
@@ -73,7 +73,7 @@ fn check_migration(text: &str, others: &Others) -> bool {
     is_python
 }
 
-/// The modules that an import may find.
+/// The modules that imports find.
 struct Others(Vec<String>);
 
 impl Modules for Others {
