@@ -406,6 +406,15 @@ def test_where_migrations_are_said_to_be(tmp_path: Path) -> None:
     same(project.native("graph").stdout, "blog.0007\n")
 
 
+def test_a_label_that_is_not_told(tmp_path: Path) -> None:
+    """A project may install the app by the path of its configuration, or by the name of its package."""
+    config = "from django.apps import AppConfig\nclass Config(AppConfig):\n    name = 'blog'\n    label = 'journal'\n"
+    project = repository(tmp_path / "project")
+    project.write({"blog/migrations/0001.py": FIRST, "blog/__init__.py": config})
+    (listed,) = document(project.native("graph", "--format", "json"))["migrations"]
+    assert (listed["app"], listed["is_unknown"]) == ("journal", True)
+
+
 @pytest.mark.parametrize("folder", ["", "backend/"])
 def test_settings_in_a_package(tmp_path: Path, folder: str) -> None:
     project = repository(tmp_path / "project")
@@ -531,13 +540,20 @@ def test_configuration(two_rules: Project) -> None:
         ("", "RB012 note, RB023 warning"),
         ('exclude = ["shop/**"]', ""),
         ('levels = {RB012 = "error"}\nignore = ["RB023"]', "RB012 error"),
-        ('database = "sqlite"', "RB012 note, RB023 warning"),
     ):
         two_rules.write({"pyproject.toml": f"{TABLE}{table}\n\n[tool.other]\nx = 1\n"})
         result = two_rules.native("check", "--format", "json", check=False)
         findings = document(result)["findings"]
         assert ", ".join(f"{each['code']} {each['level']}" for each in findings) == expected
         assert result.returncode == ("error" in expected)
+
+
+def test_the_kind_of_database(project: Project) -> None:
+    alter = "migrations.AlterField('Item', 'name', models.CharField(max_length=5, db_index=True))"
+    project.write(in_shop(_0002=migration(alter, after=["shop.0001"])))
+    for kind, expected in (("postgresql", ["RB025", "RB042", "RB043"]), ("sqlite", [])):
+        project.write({"pyproject.toml": f'{TABLE}database = "{kind}"\n'})
+        same([each["code"] for each in check(project)["findings"]], expected)
 
 
 def test_the_configuration_is_that_of_the_newer_commit(two_rules: Project) -> None:
@@ -1086,70 +1102,78 @@ def test_the_plan_is_that_of_a_database(seed: int, empty: Path, tmp_path: Path) 
     ]
 
 
+DEPLOY = """
+import contextlib, io, json
+from django.core.management import call_command
+
+with open("before.json") as file:
+    before = json.load(file)
+call_command("migrate", "-v", "0")
+call_command("save_migrations_state", "-v", "0")
+out, code = io.StringIO(), 0
+if before:
+    try:
+        call_command("rollback_migrations", "-t", before, "--fake", "--format", "json", stdout=out)
+    except SystemExit as exit:
+        code = exit.code
+print(json.dumps([code, out.getvalue()]))
+"""
+
+
 class Deployed:
-    """A project that is deployed release by release, with what going back would do by the database and by git."""
+    """A project that is deployed release by release: what a rollback to the one before it does, says the database."""
 
     def __init__(self, root: Path, apps: tuple[str, ...]) -> None:
         database = Database.sqlite(root / "shop.sqlite3")
         Path(database.name).touch()
         self.project = Project(root / "deployed", database=database, apps=("django.contrib.contenttypes", *apps))
+        self.before: str | None = None
 
-    def deploy(self, tag: str, files: dict[str, str | None]) -> None:
+    def deploy(self, tag: str, files: dict[str, str | None]) -> dict[str, Any]:
+        """The plan back, by git; it has to be that of the database."""
+        self.project.write({"before.json": json.dumps(self.before)})
         self.project.commit({"shop/models.py": "", **files}, tag=tag)
-        call(self.project, ("migrate", "-v", "0"), ("save_migrations_state", "-v", "0"))
-
-    def both(self, tag: str) -> tuple[list[Any], list[Any]]:
-        """Git's, and the database's."""
-        git = self.project.native("plan", f"{tag}..HEAD", "--format", "json", check=False)
-        real = self.project.manage("rollback_migrations", "-t", tag, "--fake", "--format", "json", check=False)
-        assert git.returncode == real.returncode
-        planned, preview = document(git), json.loads(real.stdout)
+        code, preview = json.loads(self.project.run_python(DEPLOY))
+        before, self.before = self.before, tag
+        if before is None:
+            return {}
+        result = self.project.native("plan", f"{before}..{tag}", "--format", "json", check=False)
+        planned, real = document(result), json.loads(preview)
         assert list(planned) == ["format", "from", "to", "steps", "blockers", "warnings", "atomic", "segments"]
-        return [planned[key] for key in COMPARED], [preview[key] for key in COMPARED]
+        same([planned[key] for key in COMPARED], [real[key] for key in COMPARED])
+        assert result.returncode == code
+        return planned
 
 
 WORK = "def work(apps, schema_editor):\n    schema_editor.execute('SELECT 1')\n"
 
 
 def test_plans_are_those_of_the_database(tmp_path: Path) -> None:
-    """Each release is compared with the one before it: a squash that comes with a part of it and then takes over, an
-    app that is elsewhere, work outside of a transaction, operations without a way back."""
+    """A squash that comes with a part of it and then takes over, an app that is elsewhere, work outside of a
+    transaction, operations without a way back."""
     deployed = Deployed(tmp_path, ("django.contrib.auth", "django_rollback", "shop"))
     deployed.deploy("v1", in_shop(_0001=FIRST, _0002=adds("a", "0001")))
-
     deployed.deploy("v2", in_shop(_0003=adds("b", "0002"), _0001_squash=squash("0001", "0002", "0003")))
-    same(*deployed.both("v1"))
 
     gone = in_shop(_0001=None, _0002=None, _0003=None, _0001_squash=migration(SQUASH))
-    deployed.deploy("v3", gone | in_shop(_0004=adds("c", "0001_squash")))
-    same(*deployed.both("v2"))
+    elsewhere = adds("c", "0001_squash").replace("[('shop'", "[('auth', '0001_initial'), ('shop'")
+    deployed.deploy("v3", gone | in_shop(_0004=elsewhere))
 
-    elsewhere = adds("d", "0004").replace("[('shop'", "[('auth', '0001_initial'), ('shop'")
-    deployed.deploy("v4", in_shop(_0005=elsewhere))
-    same(*deployed.both("v3"))
+    def outside(reverse: str, after: str) -> str:
+        return migration(f"migrations.RunPython(work, {reverse})", after=[after], atomic=False, code=WORK)
 
-    apart = migration("migrations.RunPython(work, work)", after=["shop.0006"], atomic=False, code=WORK)
-    deployed.deploy("v5", in_shop(_0006=adds("e", "0005"), _0007=apart, _0008=adds("f", "0007")))
-    git, real = deployed.both("v4")
-    same(git, real)
-    assert len(real[3]) == 3
-
-    no_work = migration(
-        "migrations.RunPython(work, migrations.RunPython.noop)", after=["shop.0008"], atomic=False, code=WORK
+    plan = deployed.deploy(
+        "v4", in_shop(_0005=adds("d", "0004"), _0006=outside("work", "shop.0005"), _0007=adds("e", "0006"))
     )
-    deployed.deploy("v6", in_shop(_0009=no_work, _0010=adds("g", "0009")))
-    git, real = deployed.both("v5")
-    same(git, real)
-    assert len(real[3]) == 1
+    assert len(plan["segments"]) == 3
+    noop = outside("migrations.RunPython.noop", "shop.0007")
+    assert len(deployed.deploy("v5", in_shop(_0008=noop, _0009=adds("f", "0008")))["segments"]) == 1
 
-    python, sql = "migrations.RunPython(work)", "migrations.RunSQL('SELECT 1')"
+    python, sql, one_way = "migrations.RunPython(work)", "migrations.RunSQL('SELECT 1')", "OneWay('SELECT 1', '')"
     inside = f"migrations.SeparateDatabaseAndState(database_operations=[{python}])"
-    one_way = "OneWay('SELECT 1', 'SELECT 1')"
     code = f"{WORK}\n\nclass OneWay(migrations.RunSQL):\n    reversible = False\n"
-    deployed.deploy("v7", in_shop(_0011=migration(sql, python, inside, one_way, after=["shop.0010"], code=code)))
-    git, real = deployed.both("v6")
-    same(git, real)
-    assert kinds(git[1]) == ["irreversible"] * 4
+    plan = deployed.deploy("v6", in_shop(_0010=migration(sql, python, inside, one_way, after=["shop.0009"], code=code)))
+    assert kinds(plan["blockers"]) == ["irreversible"] * 4
 
 
 def test_a_plan_with_blockers(project: Project) -> None:

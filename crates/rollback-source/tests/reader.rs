@@ -32,7 +32,7 @@ fn source(head: &str, body: &str, after: &str, others: &Others) -> MigrationSour
     read("shop.migrations.0002_x", &text, others).unwrap_or_else(|error| panic!("{}: {text}", error.reason))
 }
 
-/// `RunPython- RunSQL+ Op?`: the classes, with `+` where they can be undone, `-` where not, `?` where nobody knows.
+/// `RunPython- RunSQL+ Op?`: the classes, with `+` if they can be undone, `-` if not, and `?` if that is unknown.
 fn operations(operations: &[Operation]) -> String {
     let one = |operation: &Operation| {
         let mark = match operation.reversible {
@@ -58,7 +58,7 @@ fn unknown(source: &MigrationSource) -> String {
     source.unknown.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
-/// What the class says, its head and what stands behind it.
+/// Checks the operations and unknowns of a class `Migration` with this body, after `head` and before `after`.
 fn check_all(head: &str, body: &str, after: &str, expected: &str) {
     let source = source(head, body, after, &Others::default());
     let known = operations(&source.operations);
