@@ -1104,7 +1104,7 @@ def test_the_plan_is_that_of_a_database(seed: int, empty: Path, tmp_path: Path) 
 
 DEPLOY = """
 import contextlib, io, json
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 
 with open("before.json") as file:
     before = json.load(file)
@@ -1114,8 +1114,8 @@ out, code = io.StringIO(), 0
 if before:
     try:
         call_command("rollback_migrations", "-t", before, "--fake", "--format", "json", stdout=out)
-    except SystemExit as exit:
-        code = exit.code
+    except CommandError as error:
+        code = error.returncode
 print(json.dumps([code, out.getvalue()]))
 """
 

@@ -67,7 +67,7 @@ impl MigrationSource {
 pub struct Reference {
     /// The migration.
     pub target: Target,
-    /// Where it stands.
+    /// Its place in the text.
     pub span: Span,
 }
 
@@ -92,7 +92,7 @@ pub struct Import {
     pub module: String,
     /// The name that is imported from it. `None` for `import module`.
     pub name: Option<String>,
-    /// Where it stands.
+    /// Its place in the text.
     pub span: Span,
 }
 
@@ -154,7 +154,7 @@ impl What {
 pub struct Operation {
     /// The name of its class.
     pub class: String,
-    /// Where it stands, from its class to the closing parenthesis.
+    /// Its place in the text, from its class to the closing parenthesis.
     pub span: Span,
     /// What it does.
     pub action: Action,
@@ -378,7 +378,7 @@ pub struct Field {
     pub class: String,
     /// Whether the class is Django's own.
     pub is_django: bool,
-    /// Where it stands.
+    /// Its place in the text.
     pub span: Span,
     /// `null`.
     pub null: Option<bool>,

@@ -5,7 +5,7 @@ use rollback_source::facts::Operation;
 
 use crate::state::{Known, Model, Models};
 
-/// One operation where it happens.
+/// One operation in its migration.
 pub(super) struct Step<'s> {
     pub(super) id: &'s MigrationId,
     pub(super) operation: &'s Operation,
