@@ -46,25 +46,22 @@ pub(crate) fn show(shown: &ShownRelease) -> Value {
 }
 
 pub(crate) fn plan(prepared: &Prepared) -> Value {
-    let Plan { steps, blockers, warnings, .. } = &prepared.plan;
-    document(json!({
-        "from": prepared.from, "to": prepared.to,
-        "steps": steps.iter().map(step).collect::<Vec<_>>(),
-        "blockers": blockers.iter().map(blocker).collect::<Vec<_>>(),
-        "warnings": warnings.iter().map(warning).collect::<Vec<_>>(),
-        "atomic": prepared.plan.is_atomic(),
-        "segments": prepared.plan.segments().iter().map(segment).collect::<Vec<_>>(),
-        "losses": prepared.losses.iter().map(loss).collect::<Vec<_>>(),
-        "lost_rows": prepared.lost_rows(),
-        "releases_removed": prepared.removed,
-    }))
+    let mut document = planned(&json!(prepared.from), &json!(prepared.to), &prepared.plan);
+    document["losses"] = prepared.losses.iter().map(loss).collect();
+    document["lost_rows"] = json!(prepared.lost_rows());
+    document["releases_removed"] = json!(prepared.removed);
+    document
 }
 
 /// A plan between two commits, from git alone.
 pub(crate) fn plan_between(base: &str, head: &str, plan: &Plan) -> Value {
+    planned(&json!(head), &json!(base), plan)
+}
+
+fn planned(from: &Value, to: &Value, plan: &Plan) -> Value {
     let Plan { steps, blockers, warnings, .. } = plan;
     document(json!({
-        "from": head, "to": base,
+        "from": from, "to": to,
         "steps": steps.iter().map(step).collect::<Vec<_>>(),
         "blockers": blockers.iter().map(blocker).collect::<Vec<_>>(),
         "warnings": warnings.iter().map(warning).collect::<Vec<_>>(),

@@ -31,7 +31,7 @@ fn table(report: &Report<'_>) -> String {
     let rows: String = report.findings.iter().take(MOST_ROWS).map(|finding| row(report, finding)).collect();
     let more = match report.findings.len().saturating_sub(MOST_ROWS) {
         0 => String::new(),
-        number => format!("\nAnd {} more.\n", count(number, "finding")),
+        number => format!("\nAnd {}.\n", count(number, "more finding")),
     };
     format!("\n| Level | Rule | Place | Finding |\n|---|---|---|---|\n{rows}{more}")
 }
@@ -157,7 +157,7 @@ No findings in 4 migrations between v1.2 (03ec91e) and HEAD (1234567).
     fn a_long_report_is_cut() {
         let findings = vec![finding(0..0); MOST_ROWS + 1];
         let shown = report(&findings, TEXT).render(table);
-        assert!(shown.ends_with(" |\n\nAnd 1 finding more.\n"), "{shown}");
+        assert!(shown.ends_with(" |\n\nAnd 1 more finding.\n"), "{shown}");
         assert_eq!(shown.matches("RB011").count(), MOST_ROWS);
     }
 }
