@@ -65,8 +65,8 @@ pub(crate) enum Command {
     Guard(GuardArguments),
     /// Print the key for a process without SECRET_KEY.
     ///
-    /// The key signs archived sources and recorded SQL. Keep it secret: whoever has it can make SQL that a rollback
-    /// runs.
+    /// The key signs archived sources and recorded SQL. Keep it secret: anyone who has it can sign SQL that a rollback
+    /// then runs.
     Key,
     /// Compare what is applied with the current release; exit code 1 if they differ.
     Status,

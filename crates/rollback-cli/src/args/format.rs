@@ -1,6 +1,6 @@
 //! `--format`: each command offers the formats that it has, and refuses the others.
 //!
-//! The option may come before the command, where nobody knows yet which formats there are. So its value stays a word
+//! The option may come before the command, when it is not known yet which formats there are. So its value stays a word
 //! until the command is known.
 
 use clap::builder::{PossibleValuesParser, StringValueParser, TypedValueParser};

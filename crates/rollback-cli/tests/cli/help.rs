@@ -130,3 +130,11 @@ fn completions_name_what_may_be_typed_and_nothing_hidden() {
         assert!(said.ends_with("--- exit code 0"), "{shell}");
     }
 }
+
+#[test]
+fn completions_offer_the_formats_of_each_command() {
+    let said = binary().run("completions bash");
+    for formats in ["text json", "text json mermaid dot svg", "text json github gitlab sarif markdown"] {
+        assert!(said.contains(&format!("compgen -W \"{formats}\"")), "{formats}");
+    }
+}
