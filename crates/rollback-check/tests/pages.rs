@@ -44,6 +44,19 @@ fn every_example_is_found() {
     }
 }
 
+/// What each example leads to, and what to do about it.
+#[test]
+fn every_finding_says_what_happens_and_what_to_do() {
+    let mut said = String::new();
+    for rule in RULES {
+        let example = example(rule);
+        let findings = checked(&example.base, &example.head, None).findings;
+        let finding = findings.iter().find(|finding| finding.rule == *rule).unwrap();
+        said += &format!("{} {}\n    {}\n", rule.code, finding.message, finding.hint);
+    }
+    assert_eq!(said, SAID);
+}
+
 #[test]
 fn every_fix_is_one() {
     for rule in RULES {
@@ -98,3 +111,51 @@ fn findings(base: &Files, head: &Files) -> Vec<&'static str> {
     codes.dedup();
     codes
 }
+
+const SAID: &str = r#"RB001 shop.0002_item_stock is not valid Python: Expected `,`, found `]`
+    fix the file so that Django can import it
+RB002 an operation of shop.0002_fillfactor is unknown: it depends on the kind of database
+    run `manage.py rollback check`, which asks Django
+RB011 RunPython add of shop.0002_new_tag has no reverse_code
+    add `reverse_code`: `RunPython.noop` if nothing needs undoing
+RB012 a rollback drops the column item.note and all data in it
+    export the data before a rollback if you need it
+RB013 a rollback restores the column item.note without its data
+    remove it in a later release, when you no longer need to go back
+RB014 a rollback fails if item has rows: item.stock is NOT NULL and has no default
+    give the field a default before you remove it
+RB021 the older code still reads the column item.stock
+    remove the field from the state first (`state_operations`), and drop the column in the next release
+RB022 the older code still uses the table of shop.Note
+    remove the model from the state first (`state_operations`), and drop the table in the next release
+RB023 the older code cannot insert into item: it does not fill stock, which is NOT NULL and has no default in the database
+    set `db_default`, or use `null=True` for one release
+RB024 the older code still uses the column name of item, which becomes title
+    keep the name in the database with `db_column` or `db_table`
+RB025 item.name accepts less than before (20 characters instead of 100): the older code may write more
+    first deploy code that writes only what fits
+RB026 the older code may write rows that violate UniqueConstraint item_name_unique
+    first deploy code that complies, then add the constraint
+RB031 shop.0001_initial was edited after it was released: databases that applied it do not get the change
+    restore the file, and put the change into a new migration
+RB032 shop.0002_item_stock was deleted after it was released: databases that applied it cannot be rolled back past it
+    restore the file, or squash it
+RB033 shop.0002_alter_item has the name of a released migration, but other operations: databases that applied that one skip it
+    restore the released file, and give the new migration another name
+RB034 shop.0001_initial was deleted in the release that adds its squash, shop.0001_squashed_0002_item_stock
+    keep the file until every database has had a release with the squash
+RB041 shop.0002_item_stock runs outside a transaction: if it fails, part of it stays applied
+    keep only operations in it that need this and can safely run twice
+RB042 PostgreSQL rewrites the table and blocks reads and writes meanwhile: the type of item.sold changes
+    add a new column, fill it in batches, then switch to it
+RB043 PostgreSQL blocks writes to the table of item while it builds the index
+    use `AddIndexConcurrently`, in a migration with `atomic = False`
+RB051 shop.0002_plain_names imports shop.names, which another release may not have
+    copy what the migration needs into its file
+RB061 shop has more than one leaf node: 0002_item_note and 0002_item_stock
+    run `manage.py makemigrations --merge`
+RB062 shop.0003_item_note depends on shop.0002_item_stock, which does not exist
+    depend on an existing migration, or restore the missing file
+RB063 migrations depend on each other in a circle: shop.0003_item_stock, shop.0002_item_note
+    move an operation into a separate migration to break the circle
+"#;

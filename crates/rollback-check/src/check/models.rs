@@ -11,18 +11,15 @@ use crate::state::{Known, Model};
 const UNIQUE: &[&str] = &["UniqueConstraint", "ExclusionConstraint"];
 
 impl Checker<'_> {
-    pub(super) fn constraint_added(&mut self, step: &Step<'_>, model: &str, class: &str) {
+    pub(super) fn constraint_added(&mut self, step: &Step<'_>, model: &str, class: &str, name: Option<&str>) {
+        let what = name.map_or_else(|| format!("{class} of {model}"), |name| format!("{class} {name}"));
         if UNIQUE.contains(&class) {
-            self.unique_added(step, &format!("{class} of {model}"));
+            self.unique_added(step, &what);
             self.blocks_writes(step, model);
         } else {
-            let message = format!("the older code may write rows that {class} of {model} rejects");
-            self.report(
-                &rules::NARROWED,
-                step,
-                message,
-                "first deploy code that complies, then add the constraint",
-            );
+            let message = format!("the older code may write rows that violate {what}");
+            let hint = "first deploy code that complies, then add the constraint";
+            self.report(&rules::NARROWED, step, message, hint);
         }
     }
 

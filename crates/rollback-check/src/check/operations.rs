@@ -114,8 +114,8 @@ impl Checker<'_> {
             Action::AddIndex { model, concurrently: false } if step.is_older_table(model) => {
                 self.blocks_writes(step, model);
             }
-            Action::AddConstraint { model, class, .. } if step.is_older_table(model) => {
-                self.constraint_added(step, model, class);
+            Action::AddConstraint { model, class, name } if step.is_older_table(model) => {
+                self.constraint_added(step, model, class, name.as_deref());
             }
             Action::RemoveConstraint { model, name } => self.constraint_removed(step, model, name),
             Action::AlterUniqueTogether { name, sets } if step.is_older_table(name) => {
