@@ -34,12 +34,14 @@ pub(crate) enum Command {
     /// Show what going back to a release would do; nothing is written.
     ///
     /// Without --tag or --commit: the release that was saved before the current one. With BASE..HEAD: what going back
-    /// from HEAD to BASE would do, from git alone, without a database or Django.
+    /// from HEAD to BASE would do, from git alone, without a database or Django. The exit code is 1 if something blocks
+    /// the rollback.
     Plan(PlanOrRangeArguments),
     /// Check before a deploy whether a release can be rolled back.
     ///
     /// It reads git and source text alone: it needs no Python, Django or database. Without a range it checks what is
-    /// new in the work tree since the newest tag behind HEAD; with --database, since the current release.
+    /// new in the work tree since the newest tag behind HEAD; with --database, since the current release. The exit code
+    /// is 1 if a finding is an error; --fail-on changes that.
     Check(CheckArguments),
     /// Draw the graph of migrations, or what is new in a range.
     Graph(GraphArguments),
