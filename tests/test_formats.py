@@ -239,9 +239,7 @@ def test_migrate(on_sqlite: Project, case: str) -> None:
 
 
 @pytest.mark.parametrize("outcome", ["running", "stopped"])
-@pytest.mark.parametrize(
-    "words", ["list", "status", "history", "save", "rollback --abort", f"save --commit {UNSAVED}"]
-)
+@pytest.mark.parametrize("words", ["list", "status", "history", "save", "rollback --abort", f"save --commit {UNSAVED}"])
 def test_a_rollback_of_a_newer_version(on_sqlite: Project, outcome: str, words: str) -> None:
     """It looks like one of ours, and has more to it: settled or aborted by this version that would be lost."""
     damage(on_sqlite.database, Case(of_version_9(outcome), "", frozenset()))

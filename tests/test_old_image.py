@@ -220,7 +220,8 @@ REFUSED = {
         "",
         (
             "missing-file",
-            "schema.0004 must be undone, but its file is missing and its archived source cannot be used: it needs schema.rates",
+            "schema.0004 must be undone, but its file is missing and its archived source cannot be used: "
+            "it needs schema.rates",
             "{v4}: it needs schema.rates",
         ),
     ),
