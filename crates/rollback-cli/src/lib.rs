@@ -15,7 +15,7 @@ pub mod findings;
 mod table;
 mod words;
 
-use crate::args::Arguments;
+use crate::args::{Arguments, Width};
 use crate::console::Console;
 use crate::error::CliError;
 
@@ -24,8 +24,9 @@ pub use crate::exit::{Ended, ExitCode};
 
 /// Runs one command. `arguments` are those after the program's name.
 pub fn run(door: &mut dyn Door, console: &mut dyn Console, arguments: &[String]) -> Ended {
-    let environment = door.environment();
-    let arguments = match args::parse(door.kind(), &environment.program, arguments) {
+    let program = &door.environment().program;
+    let width = if console.is_terminal() { Width::Terminal } else { Width::Fixed };
+    let arguments = match args::parse(door.kind(), program, arguments, width) {
         Ok(arguments) => arguments,
         Err(args::Unparsed::Help(text)) => {
             let written = console.out(&text).map_err(|error| error::unwritten(&error));

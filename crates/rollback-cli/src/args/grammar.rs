@@ -40,6 +40,18 @@ pub(crate) enum Unparsed {
     Usage(String),
 }
 
+/// How wide help is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Width {
+    /// As wide as the terminal, but not wider than is easy to read.
+    Terminal,
+    /// [`WIDEST`] columns, if the help does not go to a terminal.
+    Fixed,
+}
+
+/// The widest help, in columns.
+const WIDEST: usize = 100;
+
 /// The grammar as this door shows it.
 pub(crate) fn grammar(door: DoorKind, program: &str) -> clap::Command {
     let first_steps = examples::render(program, FIRST_STEPS);
@@ -65,19 +77,32 @@ fn with_examples(command: clap::Command, program: &str) -> clap::Command {
 }
 
 /// Parses the arguments after the program's name.
-pub(crate) fn parse(door: DoorKind, program: &str, arguments: &[String]) -> Result<Arguments, Unparsed> {
+pub(crate) fn parse(
+    door: DoorKind,
+    program: &str,
+    arguments: &[String],
+    width: Width,
+) -> Result<Arguments, Unparsed> {
     let words = std::iter::once(program).chain(arguments.iter().map(String::as_str));
-    matches(door, program, words).and_then(|matches| read(&matches)).map_err(|error| unparsed(&error))
+    let grammar = whole(door, program, width);
+    matches(grammar, words).and_then(|matches| read(&matches)).map_err(|error| unparsed(&error))
+}
+
+/// The grammar with the commands that help does not list.
+fn whole(door: DoorKind, program: &str, width: Width) -> clap::Command {
+    let unlisted = UnlistedCommand::augment_subcommands(clap::Command::new("unlisted"));
+    let grammar = grammar(door, program).subcommands(unlisted.get_subcommands().cloned());
+    let grammar = format::offer_usual(grammar);
+    match width {
+        Width::Terminal => grammar.max_term_width(WIDEST),
+        Width::Fixed => grammar.term_width(WIDEST),
+    }
 }
 
 fn matches<'w>(
-    door: DoorKind,
-    program: &str,
+    mut grammar: clap::Command,
     words: impl Iterator<Item = &'w str>,
 ) -> Result<ArgMatches, clap::Error> {
-    let unlisted = UnlistedCommand::augment_subcommands(clap::Command::new("unlisted"));
-    let grammar = grammar(door, program).subcommands(unlisted.get_subcommands().cloned());
-    let mut grammar = format::offer_usual(grammar);
     let matches = grammar.try_get_matches_from_mut(words)?;
     format::check(&grammar, &matches)?;
     Ok(matches)
@@ -117,7 +142,7 @@ mod tests {
 
     fn parsed(words: &str) -> Result<Arguments, String> {
         let words: Vec<String> = words.split_whitespace().map(str::to_owned).collect();
-        parse(DoorKind::Native, NATIVE, &words).map_err(|error| match error {
+        parse(DoorKind::Native, NATIVE, &words, Width::Fixed).map_err(|error| match error {
             Unparsed::Help(text) | Unparsed::Usage(text) => text,
         })
     }

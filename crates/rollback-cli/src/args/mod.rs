@@ -15,7 +15,7 @@ mod target;
 pub(crate) use commands::{Command, HandedOverArguments, ImportArguments, SaveArguments, UnlistedCommand};
 pub(crate) use common::Common;
 pub(crate) use format::{GraphFormat, Output};
-pub(crate) use grammar::{Arguments, Unparsed, grammar, parse};
+pub(crate) use grammar::{Arguments, Unparsed, Width, grammar, parse};
 pub(crate) use revisions::{CheckArguments, FailOn, GraphArguments, PlanOrRangeArguments};
 pub(crate) use rollback::{
     ExecutionArguments, GuardArguments, OnAhead, PlanArguments, RollbackArguments, WayArguments, WayChoice,
