@@ -1,7 +1,7 @@
 """Breaks our own safety code, one line at a time, and checks that a test notices: what survives is a hole in the tests.
 
 Each mutant is built in a copy of the repository and installed into a virtual environment of its own; the tests are
-those of this work tree. `tools/mutants.py NAME …` runs only these.
+those of this work tree, and stop at the first that fails. `tools/mutants.py NAME …` runs only these.
 """
 
 from __future__ import annotations
@@ -30,6 +30,11 @@ class Mutant:
     old: str
     new: str
     tests: str
+
+    @property
+    def is_python(self) -> bool:
+        """Nothing has to be built for it."""
+        return self.file.endswith(".py")
 
 
 MUTANTS = [
@@ -228,6 +233,8 @@ MUTANTS = [
 def main() -> int:
     """Run the mutants; exit code 1 when one survives or cannot be made."""
     chosen = [mutant for mutant in MUTANTS if not sys.argv[1:] or mutant.name in sys.argv[1:]]
+    # Those in Python come first: the environment is a copy, and what is in it was built of the sources as they are.
+    chosen.sort(key=lambda mutant: (not mutant.is_python, mutant.file))
     survivors = []
     with tempfile.TemporaryDirectory(prefix="django-rollback-mutants-") as folder:
         laboratory = Laboratory(Path(folder))
@@ -246,7 +253,8 @@ class Laboratory:
 
     def __init__(self, folder: Path) -> None:
         self.copy = folder / "copy"
-        self.environment = os.environ | {"CARGO_TARGET_DIR": str(ROOT / "target" / "mutants")}
+        self.target = ROOT / "target" / "mutants"
+        self.environment = os.environ | {"CARGO_TARGET_DIR": str(self.target), "CARGO_PROFILE_DEV_DEBUG": "none"}
         ignored = shutil.ignore_patterns(".git", ".venv*", "target", "dist", "__pycache__")
         shutil.copytree(ROOT, self.copy, ignore=ignored)
         # A copy of the environment, whose package is replaced: its own Python finds what stands beside it.
@@ -265,11 +273,8 @@ class Laboratory:
         try:
             if mutant.tests.startswith("rust:"):
                 return self.judge_crate(mutant.tests.removeprefix("rust:"))
-            if self.cargo("build", "--quiet", "-p", "rollback-py", "--features", "pyo3/extension-module"):
+            if not self.install(mutant):
                 return "BROKEN"
-            if self.cargo("build", "--quiet", "-p", "django-rollback"):
-                return "BROKEN"
-            self.install()
             return VERDICTS.get(self.pytest(mutant.tests), "BROKEN")
         finally:
             path.write_text(source)
@@ -284,16 +289,21 @@ class Laboratory:
         """The exit code of cargo in the copy."""
         return subprocess.run(["cargo", *words], cwd=self.copy, env=self.environment, capture_output=True).returncode
 
-    def install(self) -> None:
-        """Put what was built, and the Python files, into the environment."""
-        built = Path(self.environment["CARGO_TARGET_DIR"]) / "debug"
+    def install(self, mutant: Mutant) -> bool:
+        """Put the Python files into the environment and, unless the mutant is one of those, what is built."""
         shutil.copytree(self.copy / DOOR, self.package, dirs_exist_ok=True)
-        shutil.copy(built / "lib_native.so", next(self.package.glob("_native*.so")))
-        shutil.copy(built / "django-rollback", self.venv / "bin" / "django-rollback")
+        if mutant.is_python:
+            return True
+        packages = ["-p", "rollback-py", "-p", "django-rollback", "--features", "pyo3/extension-module"]
+        if self.cargo("build", "--quiet", *packages):
+            return False
+        shutil.copy(self.target / "debug" / "lib_native.so", next(self.package.glob("_native*.so")))
+        shutil.copy(self.target / "debug" / "django-rollback", self.venv / "bin" / "django-rollback")
+        return True
 
     def pytest(self, tests: str) -> int:
         """The exit code of the tests with the mutant."""
-        words = [str(self.python), "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *_words(tests)]
+        words = [str(self.python), "-m", "pytest", "-x", "-q", "-n", "auto", "-p", "no:cacheprovider", *_words(tests)]
         return subprocess.run(words, cwd=ROOT, capture_output=True).returncode
 
 
