@@ -35,7 +35,7 @@ test-matrix: $(VENV)/.tools ## run the Python tests with every supported pair of
 	$(BIN)/python tools/matrix.py
 
 test-faults: .installed ## run kills, cuts, contention, races and random walks (long)
-	$(BIN)/python -m pytest tests/faults -s
+	$(BIN)/python -m pytest tests --size long -s
 
 test-fuzz: ## read texts that are nearly migrations, for FUZZ_SECONDS (60); needs a C++ compiler
 	$(PYTHON) tools/fuzz.py

@@ -1,6 +1,8 @@
 """Fixtures: a fresh database per test on SQLite and on PostgreSQL, and a Django project that uses it.
 
 PostgreSQL is started when the first test asks for it; where it cannot be, its tests fail, they are never skipped.
+
+A run has a size. `--size long` runs only those tests that do in a long run much more than in a usual one.
 """
 
 from __future__ import annotations
@@ -18,6 +20,50 @@ from harness.project import Project
 
 NewDatabase = Callable[[], Database]
 CopyDatabase = Callable[..., Database]
+
+USUAL, LONG = "usual", "long"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds `--size`."""
+    parser.addoption("--size", choices=[USUAL, LONG], default=USUAL, help="long: what has a long size, and only that")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Describes the markers of sizes."""
+    config.addinivalue_line("markers", "sized(names, usual, long): in a run of either size, with these values")
+    config.addinivalue_line("markers", "long: only in a long run")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Gives a test that is `sized` its arguments."""
+    for mark in filter(lambda mark: mark.args, metafunc.definition.iter_markers("sized")):
+        metafunc.parametrize(*mark.args, mark.kwargs[metafunc.config.getoption("size")])
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A usual run skips what is only long; a long run skips what has no long size."""
+    is_long = config.getoption("size") == LONG
+
+    def belongs(item: pytest.Item) -> bool:
+        only_long, sized = item.get_closest_marker("long"), item.get_closest_marker("sized")
+        return bool(only_long or sized) if is_long else not only_long
+
+    left_out = [item for item in items if not belongs(item)]
+    items[:] = [item for item in items if belongs(item)]
+    config.hook.pytest_deselected(items=left_out)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Prints what the tests have counted, in all their slices together."""
+    from faults.trials import Tally
+
+    reports = (each for name in ("passed", "failed") for each in terminalreporter.stats.get(name, []))
+    tallies = [Tally(**value) for each in reports for name, value in each.user_properties if name == "faults"]
+    if tallies:
+        terminalreporter.section("faults")
+        for name in sorted({tally.name for tally in tallies}):
+            terminalreporter.write_line(str(Tally.sum(tally for tally in tallies if tally.name == name)))
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""What the tests of the open shop do again and again: a few rounds in each run of all tests, many in `tests/faults`.
+"""What the tests of the open shop do again and again: a few rounds in a usual run, many in a long one.
 
 Each function plays its rounds, checks what every round has to leave behind, and returns how often each thing happened.
 When a round fails, what it was is the last line that it has printed.
@@ -134,9 +134,7 @@ def migrate_and_go_back(shop: Shop, vendor: str, rounds: int, bouncer: PgBouncer
     return outcomes
 
 
-def stay_open(
-    shop: Shop, rounds: int, bouncer: PgBouncer | None = None, *, reader: float = 0.5, crossing: int = 0
-) -> Counter[str]:
+def stay_open(shop: Shop, rounds: int, bouncer: PgBouncer | None, *, reader: float, crossing: int) -> Counter[str]:
     """The application goes on while the database goes back and up; every other rollback meets a long reader."""
     outcomes: Counter[str] = Counter()
     with shop.copy() as database:

@@ -2,8 +2,8 @@
 
 Whatever stands in those rows, `plan` and `rollback` end with a sentence that names what is wrong, or do without the
 row, and nothing that it brings along is run. Thousands of rows are tried inside one process of Django on each database,
-a sample of them through both doors as well. DJANGO_ROLLBACK_TEST_SEED chooses other ones. The second half of this file
-runs inside the project.
+a sample of them through both doors as well. DJANGO_ROLLBACK_TEST_SEED chooses other ones. A long run tries as many as
+DJANGO_ROLLBACK_TEST_ROWS says, and a tenth of them on PostgreSQL. The second half of this file runs inside the project.
 """
 
 from __future__ import annotations
@@ -214,16 +214,30 @@ def check(report: Report) -> None:
     assert report.slowest < 30, report
 
 
-@pytest.mark.parametrize(("image", "rows"), [("old", 1000), ("new", 500)])
-def test_on_sqlite(shop: Shop, image: str, rows: int) -> None:
-    """A sample of what `pytest tests/faults/test_hostile_long.py` tries in full."""
-    check(shop.attack("sqlite", image, count=rows, binary_every=20, manage_every=250))
+LONG_ROWS = int(os.environ.get("DJANGO_ROLLBACK_TEST_ROWS", "10000"))
+# A long run tries other rows: from this number on, in slices, two in the image of the first release to one in the last.
+FIRST_LONG_ROW, SLICE = 100_000, 1000
+SLICES = [("new" if number % 3 == 2 else "old", number) for number in range(max(1, LONG_ROWS // SLICE))]
 
 
-@pytest.mark.parametrize(("image", "rows"), [("old", 100), ("new", 50)])
-def test_on_postgresql(shop: Shop, image: str, rows: int) -> None:
+@pytest.mark.sized(
+    ("image", "first", "rows", "manage_every"),
+    usual=[("old", 0, 1000, 250), ("new", 0, 500, 250)],
+    long=[(image, FIRST_LONG_ROW + number * SLICE, min(LONG_ROWS, SLICE), 500) for image, number in SLICES],
+)
+def test_on_sqlite(shop: Shop, image: str, first: int, rows: int, manage_every: int) -> None:
+    check(shop.attack("sqlite", image, first=first, count=rows, binary_every=20, manage_every=manage_every))
+
+
+@pytest.mark.sized(
+    ("image", "first", "rows", "manage_every"),
+    usual=[("old", 0, 100, 50), ("new", 0, 50, 50)],
+    long=[(image, FIRST_LONG_ROW, max(1, LONG_ROWS // 20), 0) for image in ("old", "new")],
+)
+def test_on_postgresql(shop: Shop, image: str, first: int, rows: int, manage_every: int) -> None:
     """The same on the other database."""
-    check(shop.attack("postgresql", image, count=rows, binary_every=10, manage_every=50, carry_out_every=5))
+    how_often = {"binary_every": 10, "manage_every": manage_every, "carry_out_every": 5}
+    check(shop.attack("postgresql", image, first=first, count=rows, **how_often))
 
 
 @pytest.mark.parametrize("vendor", VENDORS)

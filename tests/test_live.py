@@ -1,6 +1,6 @@
 """Rollbacks while others are at work: other rollbacks, saves, `migrate`, and an application that is never stopped.
 
-A sample of what `pytest tests/faults` plays in full; DJANGO_ROLLBACK_TEST_SEED chooses other offsets.
+A usual run plays a few rounds of each, a long one many; DJANGO_ROLLBACK_TEST_SEED chooses other offsets.
 """
 
 from __future__ import annotations
@@ -68,22 +68,41 @@ def through(request: pytest.FixtureRequest) -> PgBouncer | None:
 # Others at the same time
 
 
-@pytest.mark.parametrize(("vendor", "rounds"), [("postgresql", 6), ("sqlite", 4)])
-def test_one_of_four_wins(shop: Shop, vendor: str, rounds: int) -> None:
-    outcomes = live_rounds.contend(shop, vendor, rounds)
+@pytest.mark.sized(
+    ("vendor", "rounds", "binaries"),
+    usual=[("postgresql", 6, 0), ("sqlite", 4, 0)],
+    long=[("postgresql", 25, 0), ("postgresql", 5, 2), ("sqlite", 10, 0)],
+)
+def test_one_of_four_wins(shop: Shop, vendor: str, rounds: int, binaries: int) -> None:
+    outcomes = live_rounds.contend(shop, vendor, rounds, binaries=binaries)
     print(outcomes)
-    assert outcomes.total() == 4 * rounds
+    assert (outcomes["won"], outcomes.total()) == (rounds, 4 * rounds)
 
 
-def test_one_of_four_wins_through_a_pooler(shop: Shop, bouncer: PgBouncer) -> None:
-    print(live_rounds.contend(shop, "postgresql", 6, bouncer))
+@pytest.mark.sized(("rounds", "binaries"), usual=[(6, 0)], long=[(25, 0), (5, 2)])
+def test_one_of_four_wins_through_a_pooler(shop: Shop, bouncer: PgBouncer, rounds: int, binaries: int) -> None:
+    print(live_rounds.contend(shop, "postgresql", rounds, bouncer, binaries=binaries))
 
 
-@pytest.mark.parametrize("vendor", VENDORS)
+@pytest.mark.sized(("vendor", "rounds"), usual=[("sqlite", 6), ("postgresql", 6)], long=[("sqlite", 20)])
 @pytest.mark.parametrize("play", [live_rounds.save_and_go_back, live_rounds.migrate_and_go_back])
-def test_a_rollback_meets_another_command(shop: Shop, vendor: str, play: Rounds) -> None:
+def test_a_rollback_meets_another_command(shop: Shop, vendor: str, rounds: int, play: Rounds) -> None:
     """The other one is a save or a `migrate`, earlier, later or at the same moment."""
-    print(play(shop, vendor, 6, None))
+    print(play(shop, vendor, rounds, None))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("play", [live_rounds.save_and_go_back, live_rounds.migrate_and_go_back])
+def test_a_rollback_meets_many_commands(shop: Shop, through: PgBouncer | None, play: Rounds) -> None:
+    """Either one refuses in some of the rounds, and in some they do not meet."""
+    outcomes = play(shop, "postgresql", 20, through)
+    print(outcomes)
+    assert len(outcomes) > 1
+
+
+@pytest.mark.long
+def test_a_rollback_is_killed(shop: Shop, through: PgBouncer | None) -> None:
+    print(live_rounds.kill(shop, 15, through))
 
 
 @pytest.mark.parametrize("vendor", VENDORS)
@@ -146,9 +165,15 @@ def test_during_a_rollback(shop: Shop, vendor: str, words: tuple[str, ...], tmp_
 # An application that goes on
 
 
-def test_an_application_goes_on(shop: Shop, through: PgBouncer | None) -> None:
-    """It sees no error and loses nothing that was acknowledged, while releases come and go."""
-    print(live_rounds.stay_open(shop, 4, through))
+@pytest.mark.sized(("rounds", "reader", "crossing"), usual=[(4, 0.5, 0)], long=[(20, 2.5, 0), (20, 2.5, 2)])
+def test_an_application_goes_on(
+    shop: Shop, through: PgBouncer | None, rounds: int, reader: float, crossing: int
+) -> None:
+    """It sees no error and loses nothing that was acknowledged, while releases come and go.
+
+    Every other rollback meets a session that reads for some seconds; `crossing` threads lock tables crosswise.
+    """
+    print(live_rounds.stay_open(shop, rounds, through, reader=reader, crossing=crossing))
 
 
 def test_nobody_stands_long_behind_a_rollback_that_waits(shop: Shop, through: PgBouncer | None) -> None:
@@ -234,8 +259,9 @@ def test_others_may_look_at_a_rollback_that_waits(shop: Shop) -> None:
         same((shop.where(database), live_rounds.rollbacks(database)), ("v1", ["done"]))
 
 
-def test_it_is_never_the_application_that_dies_of_a_deadlock(shop: Shop) -> None:
-    live_rounds.cross(shop, 3)
+@pytest.mark.sized("rounds", usual=[3], long=[25])
+def test_it_is_never_the_application_that_dies_of_a_deadlock(shop: Shop, rounds: int) -> None:
+    live_rounds.cross(shop, rounds)
 
 
 # Through a pooler

@@ -174,6 +174,7 @@ def assert_grows_slowly(few: World, many: World) -> None:
         assert cost.memory < MEMORY, (name, cost.memory)
 
 
+@pytest.mark.long
 def test_twenty_thousand_releases(worlds: list[World]) -> None:
     """Looking, saving, going back by one release, and going back to the very first one."""
     for world in worlds:
