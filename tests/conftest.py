@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from harness import memory
 from harness.database import Database
 from harness.postgres import Cluster
 from harness.project import Project
@@ -30,7 +31,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Describes the markers of sizes."""
+    """Describes the markers of sizes, and puts what is temporary into memory."""
+    memory.use()
     config.addinivalue_line("markers", "sized(names, usual, long): in a run of either size, with these values")
     config.addinivalue_line("markers", "long: only in a long run")
 

@@ -49,7 +49,7 @@ class Database:
     @contextmanager
     def connect(self) -> Iterator[Any]:
         """A DB-API connection that commits each statement and is closed at the end of the block."""
-        with closing(self._open()) as connection:
+        with closing(self.open()) as connection:
             yield connection
 
     def execute(self, sql: str) -> list[tuple[Any, ...]]:
@@ -58,7 +58,8 @@ class Database:
             cursor = connection.execute(sql)
             return list(cursor.fetchall()) if cursor.description else []
 
-    def _open(self) -> Any:
+    def open(self) -> Any:
+        """A DB-API connection that commits each statement; whoever asks for it has to close it."""
         if self.vendor == "sqlite":
             return sqlite3.connect(f"file:{quote(self.name)}?mode=rw", uri=True, isolation_level=None)
         import psycopg
