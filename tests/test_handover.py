@@ -34,7 +34,7 @@ def trip(project: Project, new_database: NewDatabase) -> Trip:
 
 def python_of(trip: Trip) -> dict[str, str]:
     """The environment that tells the native program which Python the project has."""
-    return {"DJANGO_ROLLBACK_PYTHON": trip.project.python}
+    return {"DJANGO_ROLLBACK_PYTHON": trip.project.front}
 
 
 def test_the_plan_is_the_same_in_both_doors(trip: Trip) -> None:

@@ -5,6 +5,8 @@ A wrong oracle would make every other test worthless, so it is held against stoc
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ import pytest
 from conftest import NewDatabase
 from harness import oracle
 from harness.database import Database
-from harness.project import CONTRIB_APPS, CommandFailed, Project
+from harness.project import BARE_START, CONTRIB_APPS, CommandFailed, Project
 
 MODELS = {
     "shop/migrations/0001_initial.py": """
@@ -136,3 +138,64 @@ def test_a_failing_command_is_shown_whole(shop: Project) -> None:
     with pytest.raises(CommandFailed, match=r"(?s)exit code 1: .*manage\.py migrate nonsense.*No installed app"):
         shop.manage("migrate", "nonsense")
     assert shop.manage("migrate", "nonsense", check=False).returncode == 1
+
+
+PROGRAMS = {
+    "what it sees": "import os, sys; print(sys.argv, sys.path, __name__, os.getcwd(), sorted(os.environ.items()))",
+    "its streams": """
+        import sys
+        for each in (sys.stdin, sys.stdout, sys.stderr):
+            print(repr(each), each.errors, each.line_buffering, each.newlines, each.fileno(), each.isatty())
+        print(repr(sys.stdin.read()))
+    """,
+    "its files": "import os; print(sorted(os.listdir('/proc/self/fd')))",
+    "its signals": "import signal; print([(each, signal.getsignal(each)) for each in sorted(signal.valid_signals())])",
+    "its clock": "import os, time; print(time.tzname, time.localtime(0).tm_hour)",
+    "its texts": "import locale, sys; print(locale.setlocale(locale.LC_ALL), sys.flags, sys.getfilesystemencoding())",
+    "its warnings": "import warnings; print(warnings.filters); warnings.warn('old', DeprecationWarning)",
+    "its Django": "from django.conf import settings; from django.apps import apps; print(settings, apps.ready)",
+    "an error": "def fail():\n    1 / 0\nfail()",
+    "an error of an error": "try:\n    1 / 0\nexcept ZeroDivisionError as error:\n    raise ValueError('x') from error",
+    "a text at the end": "import sys; sys.exit('no')",
+    "a code": "import sys; print('half a line', end=''); sys.exit(300)",
+    "Ctrl-C": "raise KeyboardInterrupt",
+    "a signal": "import os, signal; os.kill(os.getpid(), signal.SIGTERM)",
+    "at the end": "import atexit, threading, time\natexit.register(print, 'bye')\n"
+    "threading.Thread(target=lambda: (time.sleep(0.1), print('late'))).start()",
+    "no syntax": "1 +",
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize("how", ["a file", "a text", "behind the binary"])
+def test_a_fork_is_as_good_as_a_process(tmp_path: Path, how: str, name: str) -> None:
+    """Output, traces and exit code are those of a process; nothing shows of the process that forked it."""
+    project = Project(tmp_path / "project", database=Database.sqlite(tmp_path / "database.sqlite3"))
+    project.write({"a folder/program.py": PROGRAMS[name]})
+    program = project.root / "a folder" / "program.py"
+    words = ["-c", program.read_text(), "one"] if how == "a text" else [str(program), "one", "two words"]
+    environment = BARE_START if how == "behind the binary" else project.environment() | {"TZ": "Asia/Tokyo"}
+    options = {"env": environment, "cwd": project.root}
+    pipes = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
+    process = subprocess.run([project.python, *words], **options, **pipes)
+    if how == "behind the binary":
+        fork = subprocess.run([project.front, *words], **options, **pipes)
+    else:
+        fork = project.warm().run([project.python, *words], timeout=60, **options)
+    assert (fork.returncode, fork.stdout, fork.stderr) == (process.returncode, process.stdout, process.stderr)
+
+
+def test_what_python_reads_when_it_starts_needs_a_process(tmp_path: Path) -> None:
+    project = Project(tmp_path / "project", database=Database.sqlite(tmp_path / "database.sqlite3"))
+    command = [sys.executable, str(project.root / "manage.py")]
+    assert project.warm().can_run(command, project.environment() | {"DJANGO_ROLLBACK_KEY": "x"})
+    for variable in ("PYTHONPATH", "PYTHONWARNINGS", "LC_ALL", "LANG"):
+        assert not project.warm().can_run(command, project.environment() | {variable: "x"})
+    assert not project.warm().can_run([sys.executable, "-W", "error", *command[1:]], project.environment())
+
+
+def test_a_fork_that_takes_too_long_is_killed(tmp_path: Path) -> None:
+    project = Project(tmp_path / "project", database=Database.sqlite(tmp_path / "database.sqlite3"))
+    sleep = [project.python, "-c", "import time; time.sleep(300)"]
+    with pytest.raises(subprocess.TimeoutExpired):
+        project.warm().run(sleep, env=project.environment(), cwd=tmp_path, timeout=1)

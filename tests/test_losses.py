@@ -575,7 +575,7 @@ def shop(vendor: str, releases: TwoReleases) -> Iterator[Project]:
 
 def environment(project: Project, door: str) -> dict[str, str]:
     """What the binary needs to find the project's Python."""
-    return {"DJANGO_ROLLBACK_PYTHON": project.python} if door == "native" else {}
+    return {"DJANGO_ROLLBACK_PYTHON": project.front} if door == "native" else {}
 
 
 def data_in(database: Database) -> dict[str, list[str]]:

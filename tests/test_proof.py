@@ -51,7 +51,7 @@ def back(trip: Trip, door: str = "manage", *words: str) -> Result:
     """Go back to v1 through a door, whatever comes of it."""
     if door == "manage":
         return trip.project.manage(*BACK, *words, check=False)
-    python = {"DJANGO_ROLLBACK_PYTHON": trip.project.python}
+    python = {"DJANGO_ROLLBACK_PYTHON": trip.project.front}
     return trip.project.native("rollback", "-t", "v1", "--accept-data-loss", *words, check=False, env=python)
 
 

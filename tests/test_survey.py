@@ -694,7 +694,7 @@ def _assert_refused(project: Project, expected: dict[str, str], doors: Iterable[
     plan = project.manage("rollback", "plan", "-t", "v1", "--format", "json", check=False)
     assert (plan.returncode, plan.stderr) == (1, "")
     same(json.loads(plan.stdout)["blockers"], [expected])
-    python = {"DJANGO_ROLLBACK_PYTHON": project.python}
+    python = {"DJANGO_ROLLBACK_PYTHON": project.front}
     for door in doors:
         words = ["rollback", *BACK[1:]] if door != "original" else ["rollback", "-t", "v1"]
         result = run(project, door, *words, env=python if door == "native" else {})

@@ -360,7 +360,7 @@ def test_going_back_to_a_release_of_the_original(upgraded: Shop, target: str) ->
 
 def test_going_back_without_a_target_and_through_the_binary(upgraded: Shop) -> None:
     """The release that 0.4.0 saved before its last one; the project's own `manage.py` does the work."""
-    python = {"DJANGO_ROLLBACK_PYTHON": upgraded.project.python, "PYTHONDONTWRITEBYTECODE": "1"}
+    python = {"DJANGO_ROLLBACK_PYTHON": upgraded.project.front, "PYTHONDONTWRITEBYTECODE": "1"}
     upgraded.project.native("rollback", "--accept-data-loss", env=python)
     assert [each["tags"] for each in upgraded.releases()] == [["v2"], ["v1"]]
     assert oracle.migrations(upgraded.project.database) == upgraded.applied["v2"] | set(OURS)

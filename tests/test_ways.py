@@ -414,7 +414,7 @@ def test_the_setting(shop: Site, ways: list[str], way: str) -> None:
 def test_the_variable(shop: Site) -> None:
     """For the binary, and for what it hands over to `manage.py`."""
     trip = shop.anew("v2")
-    variables = {**KEY, "DJANGO_ROLLBACK_WAYS": "disk", "DJANGO_ROLLBACK_PYTHON": trip.project.python}
+    variables = {**KEY, "DJANGO_ROLLBACK_WAYS": "disk", "DJANGO_ROLLBACK_PYTHON": trip.project.front}
     plan = json.loads(run(trip.project, "native", "plan", "-t", "v1", "--format", "json", env=variables).stdout)
     same(ways_of(plan), {"disk"})
     words = ["rollback", "-t", "v1", "--accept-data-loss", "--format", "json"]
@@ -613,7 +613,7 @@ def test_the_binary_asks_manage_py_instead(shop: Site, nowhere: Path) -> None:
         assert (result.returncode, NOT_THE_SCHEMA in result.stderr) == (1, True), result.stderr
         assert "everything is as it was before" in result.stderr
         same(untouched(trip.database), before)
-    result = run(trip.project, "native", *words, env={**KEY, "DJANGO_ROLLBACK_PYTHON": trip.project.python})
+    result = run(trip.project, "native", *words, env={**KEY, "DJANGO_ROLLBACK_PYTHON": trip.project.front})
     assert (result.returncode, "Warning: the recorded SQL did not do" in result.stderr) == (0, True), result.stderr
     shop.assert_back(trip)
     same([each["kind"] for each in trip.history()[:3]], ["rollback", "hand-over", "rollback"])

@@ -16,13 +16,17 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
+from harness import warm
 from harness.database import Database
+from harness.warm import Warm
 
 CONTRIB_APPS = ("django.contrib.contenttypes", "django.contrib.auth")
 DEFAULT_APPS = (*CONTRIB_APPS, "django_rollback")
 BINARY_VARIABLE = "DJANGO_ROLLBACK_BIN"
 INHERITED_VARIABLES = ("PATH", "TMPDIR", "LD_LIBRARY_PATH")
 FIRST_COMMIT_TIME = 1_700_000_000
+# The variables that a Python sees which the binary starts.
+BARE_START = {"PYTHONDONTWRITEBYTECODE": "1"}
 # Longer than any command waits of its own accord: one that waits for ever fails its test, and does not end the run.
 PATIENCE = 240
 
@@ -62,6 +66,12 @@ INSTALLED_APPS = [
 GIT_IDENTITY = {
     "GIT_CONFIG_GLOBAL": os.devnull,
     "GIT_CONFIG_NOSYSTEM": "1",
+    # No commit checks whether the repository needs tidying.
+    "GIT_CONFIG_COUNT": "2",
+    "GIT_CONFIG_KEY_0": "gc.auto",
+    "GIT_CONFIG_VALUE_0": "0",
+    "GIT_CONFIG_KEY_1": "maintenance.auto",
+    "GIT_CONFIG_VALUE_1": "false",
     "GIT_AUTHOR_NAME": "Test",
     "GIT_AUTHOR_EMAIL": "test@example.org",
     "GIT_COMMITTER_NAME": "Test",
@@ -159,16 +169,20 @@ class Project:
         check: bool = True,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
+        fresh: bool = False,
     ) -> subprocess.CompletedProcess[str]:
-        """Run `manage.py ARGS`; `env` is added to an environment that knows nothing of the machine's."""
+        """Run `manage.py ARGS`; `env` is added to an environment that knows nothing of the machine's.
+
+        A fork of a warm process runs it, unless it has to be a `fresh` process or `env` changes how Python starts.
+        """
         command = [self.python, str(self.root / "manage.py"), *args]
-        return _run(command, self.environment() | dict(env or {}), cwd or self.root, check=check)
+        return self._run_python(command, self.environment() | dict(env or {}), cwd or self.root, check, fresh)
 
     def run_python(self, code: str) -> str:
         """Run `code` inside the project, with Django set up, and return what it printed."""
         setup = "import os, django; os.environ['DJANGO_SETTINGS_MODULE'] = 'settings'; django.setup()"
         command = [self.python, "-c", f"{setup}\n{dedent(code)}"]
-        return _run(command, self.environment(), self.root, check=True).stdout
+        return self._run_python(command, self.environment(), self.root, check=True, fresh=False).stdout
 
     def native(
         self,
@@ -178,7 +192,7 @@ class Project:
         cwd: Path | None = None,
     ) -> subprocess.CompletedProcess[str]:
         """Run the binary `django-rollback ARGS` on the project's database, with no program at all on its PATH."""
-        bare = {"PATH": "/nonexistent", "DATABASE_URL": self.database.url, "PYTHONDONTWRITEBYTECODE": "1"}
+        bare = {"PATH": "/nonexistent", "DATABASE_URL": self.database.url, **BARE_START}
         bare[WAYS_VARIABLE] = ",".join(self.ways)
         return _run([str(self.binary()), *args], bare | dict(env or {}), cwd or self.root, check=check)
 
@@ -199,9 +213,25 @@ class Project:
         fixed = {"HOME": "/nonexistent", "LC_ALL": "C.UTF-8", "TZ": "UTC", "PYTHONDONTWRITEBYTECODE": "1"}
         return inherited | fixed
 
+    def warm(self) -> Warm:
+        """The process whose forks are commands of this project, and of others with the same Python."""
+        return warm.of(self.python, tuple(self.environment().items()))
+
+    @property
+    def front(self) -> str:
+        """A program that stands in for the project's Python, for the binary to start: a fork does the work."""
+        return str(warm.of(self.python, tuple(BARE_START.items())).front)
+
+    def _run_python(
+        self, command: list[str], environment: dict[str, str], cwd: Path, check: bool, fresh: bool
+    ) -> subprocess.CompletedProcess[str]:
+        if fresh or not self.warm().can_run(command, environment):
+            return _run(command, environment, cwd, check=check)
+        return _checked(self.warm().run(command, env=environment, cwd=cwd, timeout=PATIENCE), check)
+
     def _create(self, apps: Iterable[str]) -> None:
         self.root.mkdir(parents=True, exist_ok=True)
-        self.git("init", "--quiet", "--initial-branch=main")
+        self.git("init", "--quiet", "--template=", "--initial-branch=main")
         self.write({"manage.py": MANAGE, ".gitignore": "local_settings.py\n__pycache__/\n"})
         (self.root / "manage.py").chmod(0o755)
         self.install_apps(apps)
@@ -216,7 +246,10 @@ def _run(
     command: list[str], environment: Mapping[str, str], cwd: Path, *, check: bool
 ) -> subprocess.CompletedProcess[str]:
     options: dict[str, Any] = {"stdin": subprocess.DEVNULL, "capture_output": True, "encoding": "utf-8"}
-    result = subprocess.run(command, env=environment, cwd=cwd, timeout=PATIENCE, **options)
+    return _checked(subprocess.run(command, env=environment, cwd=cwd, timeout=PATIENCE, **options), check)
+
+
+def _checked(result: subprocess.CompletedProcess[str], check: bool) -> subprocess.CompletedProcess[str]:
     if check and result.returncode:
         raise CommandFailed(result)
     return result
