@@ -36,16 +36,15 @@ django.setup()
 from django.db import connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.recorder import MigrationRecorder
-from django_rollback.door import foreign_keys_off
+from django_rollback.interrupts import Interrupts
 from django_rollback.management.base import fewer_collections
 from django_rollback.runner import Runner
-from django_rollback.signals import Signals
 
 steps = [tuple(step) for step in json.load(open(sys.argv[1]))]
 executor = MigrationExecutor(connection)
 full = executor.migration_plan(executor.loader.graph.leaf_nodes(), clean_start=True)
 order = [(migration.app_label, migration.name) for migration, _ in full]
-runner = Runner(connection, SimpleNamespace(verbosity=0, failure=None, signals=Signals()))
+runner = Runner(connection, SimpleNamespace(verbosity=0, failure=None, interrupts=Interrupts()))
 runner.facts()
 with fewer_collections(), transaction.atomic():
     runner.prepare(steps, [key for key in order if key not in set(steps)])

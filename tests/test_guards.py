@@ -34,7 +34,7 @@ def call_with(project: Project, patch: str) -> str:
     return project.run_python(f"""
 from django.core.management import CommandError, call_command
 from django.db import connection
-from django_rollback import door
+from django_rollback.connection import Connection
 
 {patch}
 try:
@@ -46,14 +46,14 @@ except CommandError as error:
 
 
 BEFORE_THE_LOCK = """
-begin = door.Connection.begin
+begin = Connection.begin
 
 def begin_late(self, schema):
-    door.Connection.begin = begin
+    Connection.begin = begin
     {change}
     begin(self, schema)
 
-door.Connection.begin = begin_late
+Connection.begin = begin_late
 """
 
 
@@ -105,8 +105,8 @@ def swallow(self):
     self.django.set_rollback(True)
     commit(self)
 
-commit = door.Connection.commit
-door.Connection.commit = swallow
+commit = Connection.commit
+Connection.commit = swallow
 """
     assert call_with(trip.project, patch).startswith("1 ")
     assert ("shop", "0002_a") in oracle.migrations(trip.database)
@@ -141,7 +141,7 @@ def test_a_stricter_isolation_hides_nothing(postgres: Cluster, tmp_path: Path) -
 
 
 AFTER_THE_BEGINNING = """
-query = door.Connection.query
+query = Connection.query
 begun = []
 
 def query_late(self, sql, params):
@@ -154,7 +154,7 @@ def query_late(self, sql, params):
             cursor.execute("INSERT INTO django_migrations (app, name, applied) VALUES ('late', '0001', '2026-01-01')")
     return rows
 
-door.Connection.query = query_late
+Connection.query = query_late
 """
 
 BEFORE_THE_PLAN = """

@@ -194,7 +194,7 @@ def test_database(releases: TwoReleases) -> None:
 def test_a_database_that_is_not_supported(project: Project) -> None:
     project.install_apps(APPS, extra='DATABASES["other"] = {"ENGINE": "django.db.backends.dummy"}\n')
     result = run(project, "original", "list", "--database", "other")
-    hint = "SQLite and PostgreSQL are; name another alias with --database"
+    hint = "supported databases: PostgreSQL, SQLite; pass another alias with --database"
     assert result.stderr == f"CommandError: the database 'other' is not supported\n  hint: {hint}\n"
     assert result.returncode == 1
 
@@ -410,7 +410,7 @@ def test_e004_the_engine_cannot_be_loaded(project: Project) -> None:
         from django.core.checks import run_checks
         print([(found.id, found.msg.partition(":")[0], found.hint) for found in run_checks()])
     """)
-    hint = "Install the wheel that was built for this machine: pip install --force-reinstall django-rollback"
+    hint = "Install the wheel for this machine: pip install --force-reinstall django-rollback"
     assert found == f"[('rollback.E004', 'The engine of django-rollback cannot be loaded', {hint!r})]\n"
 
 
@@ -430,11 +430,11 @@ def test_w001_a_database_that_cannot_be_rolled_back(project: Project) -> None:
         from unittest import mock
         from django.core.checks import run_checks
         from django.db import connections
-        with mock.patch.object(connections["default"], "vendor", "oracle"):
+        with mock.patch.multiple(connections["default"], vendor="oracle", display_name="Oracle"):
             print([(found.id, found.msg, found.hint) for found in run_checks(databases=["default"])])
     """)
-    message = "django-rollback cannot roll back the database 'default': oracle is not supported."
-    hint = "SQLite and PostgreSQL are. Save and roll back only those, with --database."
+    message = "django-rollback does not support the database 'default' (Oracle)."
+    hint = "Supported databases: PostgreSQL, SQLite. Save and roll back only those, with --database."
     assert found == f"[('rollback.W001', {message!r}, {hint!r})]\n"
 
 

@@ -19,7 +19,8 @@ import pytest
 from django.db.migrations import Migration
 
 from conftest import CopyDatabase, NewDatabase
-from django_rollback.recording import Recorder, _spans
+from django_rollback.recording import Recorder
+from django_rollback.statements import split
 from harness import oracle
 from harness.database import Database
 from harness.project import Project
@@ -544,18 +545,18 @@ EFFECTS = """
     from django.db import connection
     from django.db.migrations.executor import MigrationExecutor
 
+    from django_rollback.interrupts import Interrupts
     from django_rollback.runner import Runner
-    from django_rollback.signals import Signals
 
-    class door:
-        signals = Signals()
+    class command:
+        interrupts = Interrupts()
 
     executor = MigrationExecutor(connection)
     plan = executor.migration_plan(executor.loader.graph.leaf_nodes(), clean_start=True)
     keys = [(migration.app_label, migration.name) for migration, _ in plan]
     steps = [key for key in keys if key[0] in {apps!r} and key[1] == "0002"]
     kept = [key for key in keys if key not in steps]
-    print(Runner(connection, door).effects(steps[::-1], kept))
+    print(Runner(connection, command).effects(steps[::-1], kept))
 """
 
 
@@ -873,4 +874,4 @@ def test_recorder_holds_no_migration() -> None:
 )
 def test_statements_of_a_text(text: str, statements: list[str]) -> None:
     """Semicolons in texts, names and comments end nothing."""
-    same([text[start:end] for start, end in _spans(text)], statements)
+    same(split(text), statements)

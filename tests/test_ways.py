@@ -557,14 +557,15 @@ KEEP = """
     from django.db import connection
     from django.db.migrations.loader import MigrationLoader
     from django_rollback import _native
-    from django_rollback.door import Connection, secrets
+    from django_rollback.conf import secrets
+    from django_rollback.connection import Connection
     from django_rollback.facts import capsule
-    from django_rollback.signals import Signals
+    from django_rollback.interrupts import Interrupts
 
     loader = MigrationLoader(None, load=False)
     loader.load_disk()
     kept = capsule(loader.disk_migrations["shop", "0002"], {recording!r})
-    _native.keep(Connection(connection, Signals()), secrets(), json.dumps([kept]))
+    _native.keep(Connection(connection, Interrupts()), secrets(), json.dumps([kept]))
     call_command("save_migrations_state", "-v", "0")
 """
 MORE = "CREATE TABLE shop_more (id integer)"

@@ -110,21 +110,21 @@ MUTANTS = [
     ),
     Mutant(
         "constraints are not flushed",
-        f"{DOOR}/runner.py",
+        f"{DOOR}/dialects.py",
         "violated = self._flush(execute, context)",
         "violated = None",
         "tests/test_rollback.py",
     ),
     Mutant(
         "remade tables are renamed the new way",
-        f"{DOOR}/runner.py",
+        f"{DOOR}/dialects.py",
         'execute("PRAGMA legacy_alter_table = ON", None, False, context)',
         "pass",
         "tests/test_rollback.py",
     ),
     Mutant(
         "a swallowed error is committed",
-        f"{DOOR}/door.py",
+        f"{DOOR}/connection.py",
         "if self.django.needs_rollback:",
         "if False:",
         "tests/test_guards.py",
@@ -159,9 +159,9 @@ MUTANTS = [
     ),
     Mutant(
         "migrate takes no lock",
-        f"{DOOR}/guard.py",
-        "    _guards[using] = guard\n",
-        "    guard.release()\n",
+        f"{DOOR}/migrate_lock.py",
+        "    _holders[using] = holder\n",
+        "    holder.release()\n",
         "tests/test_live.py -k 'migrate or meets'",
     ),
     Mutant(

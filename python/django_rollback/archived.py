@@ -13,7 +13,7 @@ from django.db.migrations.migration import Migration
 
 
 class NotLoadable(Exception):
-    """Why a source cannot be loaded here, as the end of a sentence that begins with "it"."""
+    """Why a source cannot be loaded here, as a sentence about "it"."""
 
 
 def load(app: str, name: str, text: str) -> Migration:
@@ -24,7 +24,8 @@ def load(app: str, name: str, text: str) -> Migration:
     module.__file__ = f"<archived source of {app}.{name}>"
     try:
         exec(compile(text, module.__file__, "exec", dont_inherit=True), module.__dict__)
-        return module.Migration(name, app)
+        migration: Migration = module.Migration(name, app)
+        return migration
     except Exception as error:
         raise NotLoadable(_reason(error)) from error
 
@@ -39,7 +40,7 @@ def _package(app: str) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """What the source needs that is not here."""
+    """What the source needs that is missing here."""
     if isinstance(error, ModuleNotFoundError) and error.name:
         return f"it needs {error.name}"
     if isinstance(error, ImportError) and error.name:

@@ -8,15 +8,16 @@ import inspect
 import sys
 import tokenize
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 from django.db.migrations import RunSQL, SeparateDatabaseAndState
 from django.db.migrations.migration import Migration
+from django.db.migrations.operations.base import Operation
 
-from .effects import describe, nested, runs_custom_code
+from .documents import Capsule, CustomOperation, Facts, OperationFacts, Recording
+from .operations import describe, nested, reverse_sql, runs_custom_code
 
 
-def facts(migration: Migration) -> dict[str, Any]:
+def facts(migration: Migration) -> Facts:
     """What planning has to know."""
     text = source(migration)
     return {
@@ -31,11 +32,11 @@ def facts(migration: Migration) -> dict[str, Any]:
     }
 
 
-def capsule(migration: Migration, recording: dict[str, Any]) -> dict[str, Any]:
-    """What there is to keep of a migration; ``recording`` is the SQL that undoes it, or why there is none."""
+def capsule(migration: Migration, recording: Recording) -> Capsule:
+    """What there is to keep of a migration."""
     text = source(migration)
     operations = [
-        {"kind": type(operation).__name__, "reversible": bool(operation.reversible)}
+        OperationFacts(kind=type(operation).__name__, reversible=bool(operation.reversible))
         for operation in migration.operations
     ]
     imports = sorted(_imports(text, type(migration).__module__)) if text is not None else []
@@ -49,7 +50,7 @@ def capsule(migration: Migration, recording: dict[str, Any]) -> dict[str, Any]:
 
 
 def source(migration: Migration) -> str | None:
-    """The text of the file; none where only compiled code is there."""
+    """The text of the file; ``None`` if only compiled code is there."""
     try:
         with tokenize.open(inspect.getsourcefile(sys.modules[type(migration).__module__]) or "") as file:
             return file.read()
@@ -58,7 +59,7 @@ def source(migration: Migration) -> str | None:
 
 
 def _imports(text: str, module: str) -> set[str]:
-    """The modules that a file imports, but for those of Python's own library and of Django."""
+    """The modules that a file imports, except those of Python's own library and of Django."""
     found = set()
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
@@ -69,22 +70,15 @@ def _imports(text: str, module: str) -> set[str]:
     return {name for name in found if name.partition(".")[0] not in {*sys.stdlib_module_names, "django"}}
 
 
-def _custom(operations: Iterable[Any]) -> Iterator[dict[str, Any]]:
-    """The operations that run code of the project, or SQL of its own, when they are undone."""
+def _custom(operations: Iterable[Operation]) -> Iterator[CustomOperation]:
+    """The operations that run the project's own code or SQL when they are undone."""
     for operation, place in nested(operations):
         if runs_custom_code(operation) and not isinstance(operation, SeparateDatabaseAndState):
-            sql = _text(operation.reverse_sql) if isinstance(operation, RunSQL) else None
+            sql = ";\n".join(reverse_sql(operation)) if isinstance(operation, RunSQL) else None
             yield {"operation": f"{describe(operation)} ({place})", "sql": sql}
 
 
-def _text(sql: Any) -> str:
-    """The statements of a ``RunSQL``, which may be a text, or a list of texts and of pairs with parameters."""
-    if isinstance(sql, (list, tuple)):
-        return ";\n".join(part[0] if isinstance(part, (list, tuple)) else part for part in sql)
-    return str(sql)
-
-
-def _irreversible(operations: Iterable[Any]) -> Iterator[str]:
+def _irreversible(operations: Iterable[Operation]) -> Iterator[str]:
     for operation, place in nested(operations):
         if not operation.reversible and not isinstance(operation, SeparateDatabaseAndState):
             yield f"{describe(operation)} ({place})"

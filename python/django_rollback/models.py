@@ -29,7 +29,7 @@ class AppsState(models.Model):
         verbose_name = "release"
 
     def __str__(self) -> str:
-        return self.commit[:7]
+        return str(self.commit)[:7]
 
 
 class AppliedSet(models.Model):
@@ -84,6 +84,6 @@ class Operation(models.Model):
 
 
 class Lock(models.Model):
-    """One row. Whoever saves or rolls back holds it."""
+    """One row. A save, a rollback or a ``migrate`` holds it."""
 
     id = models.PositiveSmallIntegerField(primary_key=True)

@@ -1,44 +1,49 @@
-"""A scratch copy of a database, in which a rollback can be tried: Django's connection is turned to it for a while.
+"""A scratch copy of a database, in which a rollback is rehearsed: Django's connection is turned to it for a while.
 
 The alias stays the same, as in Django's own test runner, so that routers decide as they do for the real one.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
-import uuid
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.apps import apps
 from django.core.management import call_command
 from django.db.migrations.recorder import MigrationRecorder
 
-from . import guard
+from . import dialects
+from .documents import Key
+from .suspension import suspended
+
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
 
 
-class CannotCopy(Exception):
-    """Why there is no scratch copy."""
+class Rows(NamedTuple):
+    """The rows of one of our own tables. Names are quoted."""
+
+    table: str
+    columns: list[str]
+    values: list[tuple[Any, ...]]
 
 
 class Scratch:
     """Made by ``make``, removed by ``remove``."""
 
-    def __init__(self, connection: Any):
+    def __init__(self, connection: BaseDatabaseWrapper):
         self.connection = connection
         self.name = connection.settings_dict["NAME"]
-        self._folder: str | None = None
-        self._database: str | None = None
+        self._copy: dialects.Copy | None = None
 
     def make(self) -> None:
         """Copies the database and turns the connection to the copy."""
         try:
-            if self.connection.vendor == "sqlite":
-                self._copy_file()
+            self._copy = dialects.of(self.connection).copy(self.connection)
+            if self._copy.is_complete:
+                self._turn_to(self._copy.name)
             else:
-                self._build_anew()
+                self._fill(self._copy.name)
         except BaseException:
             self.remove()
             raise
@@ -46,56 +51,44 @@ class Scratch:
     def remove(self) -> None:
         """Turns the connection back, and removes the copy."""
         self._turn_to(self.name)
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
-        if self._database is not None:
-            with self.connection._nodb_cursor() as cursor:
-                cursor.execute(f"DROP DATABASE IF EXISTS {self.connection.ops.quote_name(self._database)}")
-            self._database = None
+        if self._copy is not None:
+            self._copy.remove()
+            self._copy = None
 
-    def _turn_to(self, name: Any) -> None:
+    def _turn_to(self, name: str) -> None:
         self.connection.close()
         self.connection.settings_dict["NAME"] = name
 
-    def _copy_file(self) -> None:
-        if self.connection.is_in_memory_db():
-            raise CannotCopy("a database in memory has no file to copy")
-        self._folder = tempfile.mkdtemp(prefix="django-rollback-")
-        copy = os.path.join(self._folder, "scratch.sqlite3")
-        with self.connection.cursor() as cursor:
-            cursor.execute("VACUUM INTO %s", [copy])
-        self._turn_to(copy)
-
-    def _build_anew(self) -> None:
-        """Without rows, but for ours: no lock is taken on the real one, and no row of it is read."""
+    def _fill(self, name: str) -> None:
+        """Builds the tables in an empty database. Only our own get their rows: no other row is read."""
         applied, ours = self._applied(), list(self._our_rows())
-        name = f"django_rollback_{uuid.uuid4().hex[:12]}"
-        with self.connection._nodb_cursor() as cursor:
-            cursor.execute(f"CREATE DATABASE {self.connection.ops.quote_name(name)}")
-        self._database = name
         self._turn_to(name)
-        with guard.suspended():
+        self._migrate(applied)
+        self._insert(ours)
+
+    def _migrate(self, applied: set[Key]) -> None:
+        with suspended():
             call_command("migrate", database=self.connection.alias, verbosity=0, interactive=False, skip_checks=True)
         difference = sorted(applied ^ self._applied())
         if difference:
             shown = ", ".join(f"{app}.{migration}" for app, migration in difference[:5])
-            raise CannotCopy(f"this code and the database do not have the same migrations ({shown})")
+            raise dialects.CannotCopy(f"the migrations of this code and of the database differ ({shown})")
+
+    def _insert(self, ours: list[Rows]) -> None:
         with self.connection.cursor() as cursor:
-            for table, columns, rows in ours:
-                names = ", ".join(map(self.connection.ops.quote_name, columns))
+            for table, columns, values in ours:
                 marks = ", ".join(["%s"] * len(columns))
                 cursor.execute(f"DELETE FROM {table}")
-                cursor.executemany(f"INSERT INTO {table} ({names}) VALUES ({marks})", rows)
+                cursor.executemany(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})", values)
 
-    def _applied(self) -> set[tuple[str, str]]:
+    def _applied(self) -> set[Key]:
         return set(MigrationRecorder(self.connection).applied_migrations())
 
-    def _our_rows(self) -> Iterator[tuple[str, list[str], list[Any]]]:
+    def _our_rows(self) -> Iterator[Rows]:
+        quote = self.connection.ops.quote_name
         for model in apps.get_app_config("django_rollback").get_models():
-            columns = [field.column for field in model._meta.concrete_fields]
-            names = ", ".join(map(self.connection.ops.quote_name, columns))
-            table = self.connection.ops.quote_name(model._meta.db_table)
+            columns = [quote(field.column) for field in model._meta.concrete_fields]
+            table = quote(model._meta.db_table)
             with self.connection.cursor() as cursor:
-                cursor.execute(f"SELECT {names} FROM {table}")
-                yield table, columns, cursor.fetchall()
+                cursor.execute(f"SELECT {', '.join(columns)} FROM {table}")
+                yield Rows(table, columns, cursor.fetchall())

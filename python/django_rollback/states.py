@@ -1,9 +1,11 @@
-"""Project states that are rendered only where a step needs them, and then only what differs from the last one.
+"""Project states that are rendered only if a step needs them, and then only what differs from the last one.
 
 Undoing a migration needs the state of the models before and after each of its operations. Django renders all models
-once and then, for every operation of every migration, clones that state and renders again whatever is related to what
-changed: twice over, as it first walks forwards to build the states. Here states share their models until one is
-changed, and remember which models each change touched; a walk backwards renders the difference between neighbours.
+once. Then, for every operation of every migration, it clones that state and renders all models related to a change
+again. It does so twice, because it walks forwards first to build the states.
+
+Here states share their models until one is changed, and remember which models each change touched. A walk backwards
+renders the difference between neighbours.
 """
 
 from __future__ import annotations
@@ -11,23 +13,27 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any
 
 from django.db.migrations.state import ModelState, ProjectState, StateApps
-from django.db.migrations.utils import get_references, resolve_relation
+from django.db.migrations.utils import (  # type: ignore[attr-defined]  # the stubs lack them
+    get_references,
+    resolve_relation,
+)
+
+from .operations import AnyField
 
 ModelKey = tuple[str, str]
 
 
 class Models(dict[ModelKey, ModelState]):
-    """The models of a state. They are shared with the state that it was cloned from, until one is asked for by key."""
+    """The models of a state. It shares them with the state that it was cloned from, until one is asked for by key."""
 
     def __init__(self, models: dict[ModelKey, ModelState]):
         super().__init__(models)
         self.own: set[ModelKey] = set()
 
     def __getitem__(self, key: ModelKey) -> ModelState:
-        """Whoever asks by key may change the model."""
+        """The model as this state's own: the caller may change it."""
         model = super().__getitem__(key)
         if key not in self.own:
             model = model.clone()
@@ -39,7 +45,7 @@ class Models(dict[ModelKey, ModelState]):
         self.own.add(key)
 
     def take(self) -> None:
-        """Makes every model this state's own, for changes that reach models by walking over all of them."""
+        """Makes every model this state's own, for changes that walk over all of them."""
         for key in self:
             self[key]
 
@@ -58,11 +64,11 @@ class Version:
         self.parent = parent
         self.key = key
         self.deep = deep
-        self.depth = parent.depth + 1 if parent else 0
+        self.depth: int = parent.depth + 1 if parent else 0
 
 
 def touched_between(one: Version, other: Version) -> dict[ModelKey, bool]:
-    """The models that were touched between two versions, each with whether all it is related to is affected."""
+    """The models touched between two versions, each with whether the change affects all that it is related to."""
     touched: dict[ModelKey, bool] = {}
     while one is not other:
         if one.depth < other.depth:
@@ -74,11 +80,11 @@ def touched_between(one: Version, other: Version) -> dict[ModelKey, bool]:
 
 
 class LazyState(ProjectState):
-    """A project state whose ``apps`` come from a renderer, when somebody asks for them."""
+    """A project state whose ``apps`` come from a renderer, on demand."""
 
     def __init__(self, models: Models, real_apps: set[str], renderer: Renderer, version: Version):
         super().__init__(real_apps=real_apps)
-        self.models = models
+        self.models: Models = models
         self.renderer = renderer
         self.version = version
         self.rendered: StateApps | None = None
@@ -117,15 +123,15 @@ class LazyState(ProjectState):
         super().remove_model(app_label, model_name)
         self._touch((app_label, model_name), deep=False)
 
-    def add_field(self, *args: Any, **kwargs: Any) -> None:
+    def add_field(self, app_label: str, model_name: str, name: str, field: AnyField, preserve_default: bool) -> None:
         with self._only_neighbours():
-            super().add_field(*args, **kwargs)
+            super().add_field(app_label, model_name, name, field, preserve_default)
 
-    def remove_field(self, *args: Any, **kwargs: Any) -> None:
+    def remove_field(self, app_label: str, model_name: str, name: str) -> None:
         with self._only_neighbours():
-            super().remove_field(*args, **kwargs)
+            super().remove_field(app_label, model_name, name)
 
-    def alter_field(self, app_label: str, model_name: str, name: str, field: Any, preserve_default: bool) -> None:
+    def alter_field(self, app_label: str, model_name: str, name: str, field: AnyField, preserve_default: bool) -> None:
         before = self.models[app_label, model_name].fields[name]
         may_be_referred_to = any(each.primary_key or each.unique for each in (before, field))
         with nullcontext() if may_be_referred_to else self._only_neighbours():
@@ -141,7 +147,7 @@ class LazyState(ProjectState):
         field = self.models[key].fields.get(old_name)
         for model, name, _, _ in list(get_references(self, key, (old_name, field))):
             own = self.models[model.app_label, model.name_lower]
-            own.fields[name] = own.fields[name].clone()
+            own.fields[name] = own.fields[name].clone()  # type: ignore[attr-defined]  # the stubs lack it
         super().rename_field(app_label, model_name, old_name, new_name)
 
     def reload_model(self, app_label: str, model_name: str, delay: bool = False) -> None:
@@ -153,7 +159,7 @@ class LazyState(ProjectState):
 
     @contextmanager
     def _only_neighbours(self) -> Iterator[None]:
-        """A field that comes or goes concerns its model and those next to it, as far as the schema is concerned."""
+        """For the schema, adding or removing a field affects only its model and the models next to it."""
         self._structural = True
         try:
             yield
@@ -185,18 +191,18 @@ class Renderer:
         """The models of ``state`` as classes, exact as far as the schema is concerned."""
         if self.apps is None:
             self.relations.update(state.models, state.models)
-            return self._keep(state, StateApps(state.real_apps, state.models))
+            return self._remember(state, StateApps(list(state.real_apps), state.models))
         touched = touched_between(self.version, state.version)
         changed = {key: deep for key, deep in touched.items() if self._differs(state, key)}
         if not changed:
-            return self._keep(state, self.apps)
+            return self._remember(state, self.apps)
         affected, neighbours = self._affected(changed), self.relations.referred_to(changed)
         self.relations.update(state.models, changed)
         affected |= self._affected(changed)
         if not all(changed.values()):
             # What a model that has gone referred to is not connected to anything any more, and remembers it.
             self.stale |= affected | neighbours
-        return self._keep(state, _render_again(self.apps.clone(), state.models, affected))
+        return self._remember(state, _render_again(self.apps.clone(), state.models, affected))
 
     def render_exactly(self, state: LazyState) -> StateApps:
         """The models of ``state`` as classes, every relation exact however far away."""
@@ -205,7 +211,7 @@ class Renderer:
             return apps
         affected = self.relations.connected(self.stale)
         self.stale = set()
-        return self._keep(state, _render_again(apps.clone(), state.models, affected))
+        return self._remember(state, _render_again(apps.clone(), state.models, affected))
 
     def _differs(self, state: LazyState, key: ModelKey) -> bool:
         before, after = self.models.get(key), state.models.get(key)
@@ -217,7 +223,7 @@ class Renderer:
         deep = self.relations.connected(key for key, deep in changed.items() if deep)
         return deep | self.relations.referring(changed)
 
-    def _keep(self, state: LazyState, apps: StateApps) -> StateApps:
+    def _remember(self, state: LazyState, apps: StateApps) -> StateApps:
         self.apps, self.version, self.models = apps, state.version, state.models.share()
         return apps
 
@@ -259,7 +265,7 @@ class Relations:
         return set[ModelKey]().union(*(self.outgoing.get(key, set()) for key in keys))
 
     def connected(self, keys: Iterable[ModelKey]) -> set[ModelKey]:
-        """``keys`` and every model that a chain of relations leads to, in whatever direction."""
+        """``keys`` and every model that a chain of relations leads to, in either direction."""
         found = set(keys)
         queue = list(found)
         while queue:
@@ -300,6 +306,7 @@ def _unregister(apps: StateApps, key: ModelKey) -> None:
     model = registered.get(key[1])
     if model is not None:
         for name, other in list(registered.items()):
-            if other._meta.auto_created is model:
+            auto_created: object = other._meta.auto_created  # the model that made it, or a boolean
+            if auto_created is model:
                 apps.unregister_model(key[0], name)
         apps.unregister_model(*key)

@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyList};
 use rollback_engine::ports::{Database, DatabaseError, DatabaseErrorKind, Dialect, Purpose, Row, Value};
 
 use crate::errors::database_error;
 
-/// A connection of Django's, held by the Python object `django_rollback.door.Connection`.
+/// A connection of Django's, held by the Python object `django_rollback.connection.Connection`.
 pub(crate) struct DjangoConnection {
     python: Py<PyAny>,
     dialect: Dialect,
@@ -17,8 +18,12 @@ pub(crate) struct DjangoConnection {
 
 impl DjangoConnection {
     pub(crate) fn new(connection: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let vendor: String = connection.getattr("vendor")?.extract()?;
-        let dialect = if vendor == "sqlite" { Dialect::Sqlite } else { Dialect::Postgres };
+        let vendor: String = connection.getattr("dialect")?.getattr("vendor")?.extract()?;
+        let dialect = match vendor.as_str() {
+            "postgresql" => Dialect::Postgres,
+            "sqlite" => Dialect::Sqlite,
+            _ => return Err(PyRuntimeError::new_err(format!("the engine does not support {vendor}"))),
+        };
         let name = connection.getattr("name")?.extract()?;
         Ok(Self { python: connection.clone().unbind(), dialect, name })
     }

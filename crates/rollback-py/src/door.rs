@@ -127,7 +127,7 @@ fn refused(py: Python<'_>, error: &PyErr) -> CliError {
     }
 }
 
-/// Django's `stdout` and `stderr`, and the logger where one was named.
+/// Django's `stdout` and `stderr`, and the logger if one was named.
 pub(crate) struct DjangoConsole {
     python: Py<PyAny>,
 }
@@ -159,7 +159,7 @@ impl Console for DjangoConsole {
             Stream::Stderr => "err",
             Stream::Silent => "silent",
         };
-        // Talk that nobody can hear is no reason to stop.
+        // A message that cannot be written must not stop the command.
         let _ = Python::attach(|py| {
             self.python.bind(py).call_method1("say", (word(level), line, stream)).map(|_| ())
         });

@@ -31,7 +31,7 @@ pub(crate) fn database_error(py: Python<'_>, error: &PyErr) -> DatabaseError {
     DatabaseError::from_sqlite_code(code.unwrap_or_else(|_| sqlite_code(&message)), &message)
 }
 
-/// The signal behind a `KeyboardInterrupt`: ours say which one, anybody else's is Ctrl-C.
+/// The signal behind a `KeyboardInterrupt`: ours tell which one; any other one is Ctrl-C.
 pub(crate) fn signal(py: Python<'_>, error: &PyErr) -> Option<i32> {
     const SIGINT: i32 = 2;
     error

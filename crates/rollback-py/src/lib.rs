@@ -1,4 +1,5 @@
 //! The extension module `django_rollback._native`: the command line over Django's own connection and executor.
+//! `_native.pyi` in the Python package says what each side calls.
 //!
 //! It translates, and decides nothing. There is no database driver in it: two SQLite libraries in one process would
 //! break each other's file locks, and Django's connection is the one to use here.
@@ -6,7 +7,7 @@
 mod connection;
 mod door;
 mod errors;
-mod guard;
+mod migrate_lock;
 mod runner;
 
 use pyo3::prelude::*;
@@ -25,8 +26,9 @@ fn run(door: Py<PyAny>, arguments: Vec<String>) -> PyResult<(i32, Option<String>
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", rollback_engine::VERSION)?;
-    module.add_function(wrap_pyfunction!(guard::guard, module)?)?;
-    module.add_function(wrap_pyfunction!(guard::has_releases, module)?)?;
-    module.add_function(wrap_pyfunction!(guard::keep, module)?)?;
+    module.add_class::<migrate_lock::LockHolder>()?;
+    module.add_function(wrap_pyfunction!(migrate_lock::hold_lock, module)?)?;
+    module.add_function(wrap_pyfunction!(migrate_lock::has_releases, module)?)?;
+    module.add_function(wrap_pyfunction!(migrate_lock::keep, module)?)?;
     module.add_function(wrap_pyfunction!(run, module)?)
 }

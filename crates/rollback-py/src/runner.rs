@@ -54,8 +54,7 @@ impl Runner for DjangoRunner {
     }
 
     fn prepare(&mut self, plan: &Plan) -> Result<(), RunnerError> {
-        let (steps, kept) = keys(plan);
-        self.call(|runner| runner.call_method1("prepare", (steps, kept)).map(|_| ()))
+        self.call(|runner| runner.call_method1("prepare", keys(plan)).map(|_| ()))
     }
 
     fn undo(&mut self, step: &Step) -> Result<(), RunnerError> {

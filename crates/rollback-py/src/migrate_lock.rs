@@ -1,4 +1,4 @@
-//! The guard over `migrate`, held by Python until the command has ended.
+//! The migrate lock: Python holds the lock of saves and rollbacks until `migrate` has ended.
 
 use std::time::Duration;
 
@@ -17,11 +17,11 @@ use crate::errors::signal;
 
 /// The lock, until it is released.
 #[pyclass(unsendable)]
-pub(crate) struct Guard(Option<Held>);
+pub(crate) struct LockHolder(Option<Held>);
 
 #[pymethods]
-impl Guard {
-    /// Lets go of the lock. Doing it twice does no harm.
+impl LockHolder {
+    /// Releases the lock. Doing it twice does no harm.
     fn release(&mut self) {
         self.0 = None;
     }
@@ -33,11 +33,11 @@ type Entry = (Key, bool, Vec<(Key, Vec<Key>)>);
 
 /// Takes the lock for a `migrate` with this plan. Fails with what to tell the user.
 #[pyfunction]
-pub(crate) fn guard(
+pub(crate) fn hold_lock(
     connection: &Bound<'_, PyAny>,
     planned: Vec<Entry>,
     wait: &Bound<'_, PyAny>,
-) -> PyResult<Guard> {
+) -> PyResult<LockHolder> {
     let py = connection.py();
     let mut database = DjangoConnection::new(connection)?;
     let planned: Vec<Planned> = planned.into_iter().map(read).collect();
@@ -45,8 +45,8 @@ pub(crate) fn guard(
         Ok(_) => Ok(()),
         Err(error) => signal(py, &error).map_or(Ok(()), Err),
     };
-    let guard = migrate::guard(&mut database, &planned, &rollback_cli::actor(), &mut pause);
-    guard.map(Guard).map_err(failed)
+    let held = migrate::guard(&mut database, &planned, &rollback_cli::actor(), &mut pause);
+    held.map(LockHolder).map_err(failed)
 }
 
 /// Whether a release was saved in this database.

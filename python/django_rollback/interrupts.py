@@ -7,31 +7,32 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from types import FrameType
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interruption(KeyboardInterrupt):
-    """A signal asked to stop. Drivers know ``KeyboardInterrupt``: they cancel the statement that runs."""
+    """A signal asked to stop. Drivers know ``KeyboardInterrupt``: they cancel the running statement."""
 
     def __init__(self, number: int):
         super().__init__(f"signal {number}")
         self.signal = number
 
 
-class Signals:
-    """Raises an ``Interruption`` once, and only in the sections that can be taken back; a commit is none of them."""
+class Interrupts:
+    """Raises an ``Interruption`` once, and only in sections that can be taken back. A commit is no such section."""
 
     def __init__(self) -> None:
         self.cancel: Callable[[], None] = lambda: None
+        """Stops the running statement; called from another thread."""
         self._pending: int | None = None
         self._raised = False
         self._depth = 0
 
     @contextlib.contextmanager
     def section(self) -> Iterator[None]:
-        """A part that may be interrupted; a signal that came before it interrupts it at its beginning."""
+        """Code that may be interrupted. A signal that came before it interrupts it at its beginning."""
         self._depth += 1
         try:
             if self._pending is not None:
@@ -42,7 +43,7 @@ class Signals:
 
     @contextlib.contextmanager
     def handled(self) -> Iterator[None]:
-        """Handles the signals meanwhile. Only the main thread can."""
+        """Handles the signals meanwhile. Python allows this only in the main thread; others change nothing."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -54,7 +55,7 @@ class Signals:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _handle(self, number: int, frame: Any) -> None:
+    def _handle(self, number: int, frame: FrameType | None) -> None:
         for each in STOPPING:
             signal.signal(each, signal.SIG_DFL)
         self._pending = number
@@ -68,7 +69,7 @@ class Signals:
 
     @contextlib.contextmanager
     def _watched(self) -> Iterator[None]:
-        """A thread that cancels the running statement: a driver in C may not return to Python before its end."""
+        """Runs a thread that cancels the running statement: a driver in C may not return to Python before its end."""
         ours, theirs = socket.socketpair()
         theirs.setblocking(False)
         before = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
@@ -82,8 +83,8 @@ class Signals:
             watcher.join()
             ours.close()
 
-    def _watch(self, socket: socket.socket) -> None:
-        while received := socket.recv(1):
+    def _watch(self, wakeups: socket.socket) -> None:
+        while received := wakeups.recv(1):
             if received[0] in STOPPING:
                 with contextlib.suppress(Exception):
                     self.cancel()
