@@ -57,6 +57,8 @@ lint: $(VENV)/.tools ## check formatting, lints and documentation
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 	$(BIN)/ruff check python tests demo bench tools
 	$(BIN)/ruff format --check python tests demo bench tools
+	$(BIN)/mypy
+	PYTHONPATH=python $(BIN)/lint-imports
 	@if cargo deny --version >/dev/null 2>&1; then $(MAKE) --no-print-directory deny; \
 		else echo "dependencies are not checked: cargo-deny is not installed"; fi
 
