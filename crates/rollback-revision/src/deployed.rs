@@ -230,7 +230,7 @@ fn from_stamp(around: &Surroundings<'_>) -> Result<Option<Found>, DeployedError>
     let stamp: Stamp = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
     if stamp.format > STAMP_FORMAT {
         return Err(wrong(format!(
-            "it has format {}, and this version reads up to {STAMP_FORMAT}",
+            "it has format {}, but this version reads at most format {STAMP_FORMAT}",
             stamp.format
         )));
     }

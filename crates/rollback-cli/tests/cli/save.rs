@@ -179,10 +179,10 @@ fn the_commit_is_not_known() {
       hint: give it with `--commit`, set DJANGO_ROLLBACK_COMMIT, point `-p` at the repository, or run `django-rollback stamp` when the image is built
     --- exit code 1
     ");
-    door.repository = Some(FakeRepository::new().broken("there is no such folder"));
+    door.repository = Some(FakeRepository::new().broken("no such folder"));
     assert_snapshot!(door.run("save"), @"
     --- stderr
-    error: cannot read the git repository at /srv/shop: there is no such folder
+    error: cannot read the git repository at /srv/shop: no such folder
     --- exit code 1
     ");
 }
@@ -243,7 +243,7 @@ fn a_stamp_that_is_damaged() {
     let said = door.run("save").replace(&place, "FOLDER");
     assert_snapshot!(said, @"
     --- stderr
-    error: the file FOLDER/.django-rollback-release is not what `django-rollback stamp` writes: it has format 2, and this version reads up to 1
+    error: the file FOLDER/.django-rollback-release is not what `django-rollback stamp` writes: it has format 2, but this version reads at most format 1
       hint: write it again with `django-rollback stamp`, or delete FOLDER/.django-rollback-release
     --- exit code 1
     ");
