@@ -9,6 +9,8 @@ use rollback_engine::ports::{Database, DatabaseError, DatabaseErrorKind, Dialect
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Error, OpenFlags};
 
+use crate::postgres::{Answer, Server};
+
 /// Our own tables, as Django's migrations make them, with `django_migrations`.
 pub const TABLES: &str = include_str!("tables.sql");
 
@@ -23,6 +25,8 @@ pub struct Memory {
 struct Place {
     uri: String,
     lock_file: RefCell<Option<PathBuf>>,
+    /// How it answers as PostgreSQL, if it plays that.
+    server: RefCell<Option<Server>>,
     /// The database lives as long as a connection to it is open.
     _keeper: Connection,
 }
@@ -40,7 +44,8 @@ impl Memory {
         static NUMBER: AtomicUsize = AtomicUsize::new(1);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let uri = format!("file:/django-rollback-{number}?vfs=memdb");
-        let place = Place { _keeper: open(&uri), lock_file: RefCell::new(None), uri };
+        let place =
+            Place { _keeper: open(&uri), lock_file: RefCell::new(None), server: RefCell::new(None), uri };
         Self { session: Rc::new(RefCell::new(open(&place.uri))), place: Rc::new(place) }
     }
 
@@ -56,9 +61,23 @@ impl Memory {
         copy
     }
 
+    /// A second session of the same database.
+    pub fn other_session(&self) -> Self {
+        Self { session: Rc::new(RefCell::new(open(&self.place.uri))), place: Rc::clone(&self.place) }
+    }
+
     /// Lets this file stand for the lock from now on, as the file beside a database does.
     pub fn lock_by(&self, file: PathBuf) {
         *self.place.lock_file.borrow_mut() = Some(file);
+    }
+
+    /// Says from now on that it is PostgreSQL, and changes how it answers as such.
+    pub fn server(&self, change: impl FnOnce(&mut Server)) {
+        change(self.place.server.borrow_mut().get_or_insert_default());
+    }
+
+    fn is_postgres(&self) -> bool {
+        self.place.server.borrow().is_some()
     }
 
     /// Runs statements of the test itself.
@@ -72,6 +91,26 @@ impl Memory {
         let mut statement = session.prepare(sql).unwrap_or_else(|error| panic!("{error}: {sql}"));
         let rows = statement.query_map([], |row| Ok(shown(row.get_ref(0)?)));
         rows.and_then(Iterator::collect).unwrap_or_else(|error| panic!("{error}: {sql}"))
+    }
+
+    fn ask(&self, sql: &str, params: &[Value]) -> Result<Vec<Row>, DatabaseError> {
+        let session = self.session.borrow();
+        let mut statement = session.prepare(sql).map_err(|error| failure(&error))?;
+        for (position, value) in (1..).zip(params) {
+            match value {
+                Value::Null => statement.raw_bind_parameter(position, rusqlite::types::Null),
+                Value::Int(number) => statement.raw_bind_parameter(position, number),
+                Value::Text(text) => statement.raw_bind_parameter(position, text),
+            }
+            .map_err(|error| failure(&error))?;
+        }
+        let columns = statement.column_count();
+        let mut rows = statement.raw_query();
+        let mut found = Vec::new();
+        while let Some(row) = rows.next().map_err(|error| failure(&error))? {
+            found.push((0..columns).map(|column| value(row, column)).collect::<Result<Row, _>>()?);
+        }
+        Ok(found)
     }
 
     fn run_batch(&self, sql: &str) -> Result<(), DatabaseError> {
@@ -100,7 +139,7 @@ fn open(uri: &str) -> Connection {
 
 impl Database for Memory {
     fn dialect(&self) -> Dialect {
-        Dialect::Sqlite
+        if self.is_postgres() { Dialect::Postgres } else { Dialect::Sqlite }
     }
 
     fn name(&self) -> String {
@@ -108,23 +147,12 @@ impl Database for Memory {
     }
 
     fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>, DatabaseError> {
-        let session = self.session.borrow();
-        let mut statement = session.prepare(sql).map_err(|error| failure(&error))?;
-        for (position, value) in (1..).zip(params) {
-            match value {
-                Value::Null => statement.raw_bind_parameter(position, rusqlite::types::Null),
-                Value::Int(number) => statement.raw_bind_parameter(position, number),
-                Value::Text(text) => statement.raw_bind_parameter(position, text),
-            }
-            .map_err(|error| failure(&error))?;
+        let answer = self.place.server.borrow().as_ref().map(|server| server.answer(sql));
+        match answer {
+            None => self.ask(sql, params),
+            Some(Answer::Rows(rows)) => rows,
+            Some(Answer::Sql(sql)) => self.ask(&sql, params),
         }
-        let columns = statement.column_count();
-        let mut rows = statement.raw_query();
-        let mut found = Vec::new();
-        while let Some(row) = rows.next().map_err(|error| failure(&error))? {
-            found.push((0..columns).map(|column| value(row, column)).collect::<Result<Row, _>>()?);
-        }
-        Ok(found)
     }
 
     fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64, DatabaseError> {
@@ -133,10 +161,16 @@ impl Database for Memory {
     }
 
     fn run(&mut self, sql: &str) -> Result<(), DatabaseError> {
+        if self.is_postgres() && sql.starts_with("SET CONSTRAINTS") {
+            return Ok(());
+        }
         self.run_batch(sql)
     }
 
     fn begin(&mut self, purpose: Purpose) -> Result<(), DatabaseError> {
+        if self.is_postgres() {
+            return self.run_batch("BEGIN");
+        }
         self.enforce_foreign_keys(purpose == Purpose::Records)?;
         self.run_batch("BEGIN IMMEDIATE")
     }
@@ -163,12 +197,12 @@ impl Database for Memory {
     }
 
     fn another(&self) -> Result<Box<dyn Database>, DatabaseError> {
-        let session = Rc::new(RefCell::new(open(&self.place.uri)));
-        Ok(Box::new(Self { session, place: Rc::clone(&self.place) }))
+        Ok(Box::new(self.other_session()))
     }
 
     fn lock_file(&self) -> Option<PathBuf> {
-        self.place.lock_file.borrow().clone()
+        // PostgreSQL has a row for it.
+        if self.is_postgres() { None } else { self.place.lock_file.borrow().clone() }
     }
 }
 

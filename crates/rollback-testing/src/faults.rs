@@ -206,7 +206,7 @@ impl Database for Faulty {
     }
 
     fn another(&self) -> Result<Box<dyn Database>, DatabaseError> {
-        self.memory.another()
+        Ok(Box::new(Self { memory: self.memory.other_session(), plans: Rc::clone(&self.plans) }))
     }
 
     fn lock_file(&self) -> Option<PathBuf> {

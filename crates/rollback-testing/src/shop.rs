@@ -100,6 +100,13 @@ impl Shop {
         }
     }
 
+    /// As `new`, on a database that says that it is PostgreSQL.
+    pub fn on_postgres(drawing: &str) -> Self {
+        let shop = Self::new(drawing);
+        shop.database.memory().server(|_| ());
+        shop
+    }
+
     /// The usual one: `v1` has `shop.0001`, `v2` brings `shop.0002`.
     pub fn with_two_releases() -> Self {
         let mut shop = Self::new("shop.0001\nshop.0002 < shop.0001");

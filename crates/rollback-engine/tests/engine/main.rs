@@ -12,6 +12,7 @@ mod import;
 mod lock;
 mod migrate;
 mod plan;
+mod postgres;
 mod reading;
 mod rehearse;
 mod save;
