@@ -1,6 +1,7 @@
 """What a save writes: one row a commit, one set for many releases, one line of history for each change, never more.
 
-Most migrations are "applied" here by a row in `django_migrations` alone: that is all that a save looks at.
+What one save does is tested in `crates/rollback-engine/tests`; here both doors do it, on real databases, and many at
+once. Most migrations are "applied" by a row in `django_migrations` alone: that is all that a save looks at.
 """
 
 from __future__ import annotations
@@ -139,10 +140,6 @@ def apply(database: Database, app: str, name: str) -> None:
         connection.execute(sql, (app, name))
 
 
-def unapply(database: Database, app: str, name: str) -> None:
-    database.execute(f"DELETE FROM django_migrations WHERE app = '{app}' AND name = '{name}'")
-
-
 def newest_per_app(database: Database) -> list[list[Any]]:
     """What 0.4.0 stores: of each app the row with the highest id, ordered by app."""
     newest: dict[str, list[Any]] = {}
@@ -152,54 +149,6 @@ def newest_per_app(database: Database) -> list[list[Any]]:
 
 
 # Saving again
-
-
-@pytest.mark.parametrize("door", DOORS)
-def test_more_migrations_at_the_same_commit_update_the_release(project: Project, door: str) -> None:
-    """A hotfix was migrated without a new commit: the release has it now, and the user is told."""
-    database = project.database
-    assert save(project, "--commit", A, door=door)["outcome"] == "created"
-    [(old_set,)] = database.execute("SELECT applied_set FROM django_rollback_appsstate")
-    before = own_rows(database, tables={"appsstate"}, without={"migrations", "applied_set", *SIGNED})
-    apply(database, *MORE)
-
-    saved = save(project, "--commit", A, door=door)
-    assert (saved["outcome"], saved["added"], saved["removed"], saved["tags_added"]) == ("updated", [MORE], [], [])
-    assert saved["migrations"] == len(oracle.migrations(database))
-
-    [(migrations, new_set)] = database.execute("SELECT migrations, applied_set FROM django_rollback_appsstate")
-    assert json.loads(migrations) == newest_per_app(database)
-    assert own_rows(database, tables={"appsstate"}, without={"migrations", "applied_set", *SIGNED}) == before
-    assert {hash for (hash,) in database.execute("SELECT hash FROM django_rollback_appliedset")} == {old_set, new_set}
-    assert [each["to_set"] for each in history(project)] == [old_set, new_set]
-    assert shown(project) == oracle.migrations(database)
-    assert save(project, "--commit", A, door=door)["outcome"] == "unchanged"
-
-
-def test_an_update_is_said_in_words(project: Project) -> None:
-    """Which release, how many migrations it has now, and which they are."""
-    run(project, "native", "--commit", A)
-    apply(project.database, *MORE)
-    unapply(project.database, "auth", "0012_alter_user_first_name_max_length")
-    said = run(project, "native", "--commit", A).stdout
-    assert "Updated release aaaaaaa" in said
-    assert "+ shop.0002_more" in said
-    assert "- auth.0012_alter_user_first_name_max_length" in said
-
-
-def test_fewer_migrations_at_the_same_commit_update_the_release_too(project: Project) -> None:
-    """What was undone by hand is no longer the release's; the old set still stands in history."""
-    apply(project.database, *MORE)
-    save(project, "--commit", A)
-    unapply(project.database, *MORE)
-    saved = save(project, "--commit", A)
-    assert (saved["outcome"], saved["added"], saved["removed"]) == ("updated", [], [MORE])
-    assert count(project.database, "appliedset") == 2
-
-    apply(project.database, *MORE)
-    again = save(project, "--commit", A)
-    assert (again["outcome"], again["added"]) == ("updated", [MORE])
-    assert (count(project.database, "appliedset"), count(project.database, "operation")) == (2, 3)
 
 
 def test_an_update_with_a_real_migration(project: Project) -> None:
@@ -214,17 +163,6 @@ def test_an_update_with_a_real_migration(project: Project) -> None:
     assert [warning["kind"] for warning in planned["warnings"]] == ["losses-unknown"]
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_saving_the_same_again_writes_nothing(project: Project, door: str) -> None:
-    """The second save, and each one after it, leaves every row of every table of ours as it was."""
-    save(project, "--commit", A, door=door)
-    before = own_rows(project.database)
-    for again in DOORS if door == "manage" else ["native"]:
-        assert save(project, "--commit", A, door=again)["outcome"] == "unchanged"
-        assert "all is fine" in run(project, again, "--commit", A.upper()).stdout
-    assert own_rows(project.database) == before
-
-
 def test_the_first_save_through_django_after_native_ones_only_adds_what_it_knows(project: Project) -> None:
     """The binary cannot read migration files: `manage.py` remembers what is in them, and calls it unchanged."""
     save(project, "--commit", A)
@@ -234,46 +172,6 @@ def test_the_first_save_through_django_after_native_ones_only_adds_what_it_knows
     everything = own_rows(project.database)
     assert save(project, "--commit", A, door="manage")["outcome"] == "unchanged"
     assert own_rows(project.database) == everything
-
-
-def test_releases_with_the_same_migrations_share_one_set(project: Project) -> None:
-    """Twenty code-only deploys store one set, each a row and a line of history of its own."""
-    commits = [f"{number:040x}" for number in range(20)]
-    for commit in commits:
-        assert save(project, "--commit", commit)["outcome"] == "created"
-    assert count(project.database, "appliedset") == 1
-    assert (count(project.database, "appsstate"), count(project.database, "operation")) == (20, 20)
-    assert [each["commit"] for each in listed(project)] == commits[::-1]
-    assert {each["migrations"] for each in listed(project)} == {len(oracle.migrations(project.database))}
-
-
-@pytest.mark.parametrize("door", DOORS)
-@pytest.mark.parametrize("same", [True, False])
-def test_a_commit_that_is_not_the_newest(project: Project, door: str, same: bool) -> None:
-    """A warning that names both releases, exit code 0, and not a row is written, as in the original."""
-    save(project, "--commit", A, door="manage")
-    if not same:
-        apply(project.database, *MORE)
-    save(project, "--commit", B, door="manage")
-    before = own_rows(project.database)
-    result = run(project, door, "--commit", A)
-    assert "aaaaaaa" in result.stderr and "bbbbbbb" in result.stderr
-    assert result.stdout == ""
-    saved = save(project, "--commit", A, door=door)
-    assert (saved["outcome"], saved["newest"]["commit"], saved["same_migrations"]) == ("not-newest", B, same)
-    silent = run(project, door, "--commit", A, "-v", "0")
-    assert (silent.stdout, silent.stderr) == ("", "")
-    assert own_rows(project.database) == before
-    assert [each["commit"] for each in listed(project)] == [B, A]
-
-
-def test_a_commit_that_left_the_list_can_be_saved_anew(project: Project) -> None:
-    """Rolled back, mended in place, deployed again under the same commit: it is the newest release then."""
-    for commit in (A, B):
-        save(project, "--commit", commit)
-    project.native("rollback", "-c", A)
-    assert save(project, "--commit", B)["outcome"] == "created"
-    assert [each["commit"] for each in listed(project)] == [B, A]
 
 
 def test_what_0_4_0_reads_is_written(project: Project) -> None:
@@ -286,22 +184,6 @@ def test_what_0_4_0_reads_is_written(project: Project) -> None:
         assert json.loads(migrations) == newest_per_app(project.database)
         assert len(commit) == 40
     assert shown(project) == oracle.migrations(project.database)
-
-
-def test_what_changed_since_the_release_before(project: Project) -> None:
-    """`--log-diff` and `--log-full-data` give the same facts in JSON as in words, also when nothing is written."""
-    save(project, "--commit", A)
-    apply(project.database, *MORE)
-    for _ in range(2):
-        saved = save(project, "--commit", B, "--log-diff", "--log-full-data")
-        assert (saved["diff"]["previous"]["commit"], saved["diff"]["added"], saved["diff"]["removed"]) == (
-            A,
-            [MORE],
-            [],
-        )
-        assert {tuple(each) for each in saved["applied"]} == oracle.migrations(project.database)
-        said = run(project, "native", "--commit", B, "--log-diff", "--log-full-data").stdout
-        assert "+ shop.0002_more" in said and "contenttypes.0001_initial" in said
 
 
 # Through either door
@@ -486,23 +368,6 @@ def test_a_save_waits_for_who_holds_the_rows(project: Project, start: Start) -> 
 # Order and history
 
 
-def test_the_order_is_that_of_saving_and_not_of_the_clock(project: Project) -> None:
-    """One host's clock was an hour off, or the time was set back: newest is what was saved last."""
-    for commit in (A, B, C):
-        save(project, "--commit", commit)
-    for commit, moment in {A: "2038-01-01", B: "1999-01-01", C: "2001-01-01"}.items():
-        change = f"UPDATE django_rollback_appsstate SET \"timestamp\" = '{moment} 00:00:00+00:00'"
-        project.database.execute(f"{change} WHERE \"commit\" = '{commit}'")
-    assert [(each["commit"], each["current"]) for each in listed(project)] == [(C, True), (B, False), (A, False)]
-    assert listed(project)[-1]["saved_at"] == "2038-01-01T00:00:00Z"
-    assert plan(project)["to"]["commit"] == B
-    assert save(project, "--commit", C)["outcome"] == "unchanged"
-    assert save(project, "--commit", A)["outcome"] == "not-newest"
-    assert save(project, "--commit", D)["outcome"] == "created"
-    project.native("rollback", "-c", A)
-    assert [each["commit"] for each in listed(project)] == [A]
-
-
 def test_history_has_a_line_for_each_change(project: Project) -> None:
     """Who, on which host, from which release to which, the steps, the outcome, when, and by which version."""
     started = datetime.now(timezone.utc).replace(microsecond=0)
@@ -540,16 +405,6 @@ def test_history_has_a_line_for_each_change(project: Project) -> None:
     assert table.index("rollback") < table.index("save")
     newest = json.loads(project.native("history", "-n", "1", "--format", "json").stdout)["operations"]
     assert newest == operations[-1:]
-
-
-def test_history_tells_the_first_save_of_a_release_from_its_updates(project: Project) -> None:
-    """Both are saves; what the release had before and after is said by the sets."""
-    save(project, "--commit", A)
-    apply(project.database, *MORE)
-    save(project, "--commit", A)
-    created, updated = history(project)
-    assert created["from_set"] is None
-    assert updated["from_set"] == created["to_set"] != updated["to_set"]
 
 
 # Much of it
@@ -591,45 +446,3 @@ def test_five_hundred_releases_and_three_hundred_migrations(project: Project) ->
     # Fresh: the start is what is measured.
     django = cpu_seconds(lambda: project.manage("version", fresh=True))
     assert native < django / 2
-
-
-# Damage
-
-
-def test_a_damaged_set_of_the_newest_release_does_not_bar_the_others(project: Project) -> None:
-    """What is applied is read from `django_migrations`; the set of the release that is left is not needed for it."""
-    save(project, "--commit", A)
-    apply(project.database, *MORE)
-    save(project, "--commit", B)
-    newest = "(SELECT applied_set FROM django_rollback_appsstate ORDER BY id DESC LIMIT 1)"
-    project.database.execute(f"UPDATE django_rollback_appliedset SET body = '{{}}' WHERE hash = {newest}")
-
-    assert plan(project, "-c", A)["to"]["commit"] == A
-    result = project.native("plan", "-c", B, check=False)
-    assert result.returncode == 1
-    assert B[:7] in result.stderr and "panicked" not in result.stderr
-    assert [each["commit"] for each in listed(project)] == [B, A]
-
-
-def test_a_damaged_set_of_the_newest_release_does_not_bar_the_next_save(project: Project) -> None:
-    """Neither that of the next commit, nor that of the same one with more migrations."""
-    save(project, "--commit", A)
-    project.database.execute("UPDATE django_rollback_appliedset SET body = '{}'")
-    apply(project.database, *MORE)
-    assert save(project, "--commit", B)["outcome"] == "created"
-
-    project.database.execute("UPDATE django_rollback_appliedset SET body = '{}'")
-    unapply(project.database, *MORE)
-    apply(project.database, "shop", "0002_another")
-    assert save(project, "--commit", B)["outcome"] == "updated"
-    assert shown(project) == oracle.migrations(project.database)
-
-
-def test_a_damaged_set_is_mended_by_the_next_save_of_the_same_migrations(project: Project) -> None:
-    """A set has its contents' hash for a name: who stores it again brings the contents along."""
-    save(project, "--commit", A)
-    sound = own_rows(project.database, tables={"appliedset"})
-    project.database.execute("UPDATE django_rollback_appliedset SET body = '{}'")
-    save(project, "--commit", B)
-    assert own_rows(project.database, tables={"appliedset"}) == sound
-    assert plan(project, "-c", A)["blockers"] == []

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod documents;
+mod formats;
 mod from_git;
 mod help;
 mod reading;

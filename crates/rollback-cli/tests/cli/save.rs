@@ -142,6 +142,8 @@ fn silence() {
     for words in ["save -v 0", "save --verbosity=0", "save -q", "save --quiet"] {
         assert_eq!(door.run(words), "--- exit code 0", "{words}");
     }
+    door.variable("DJANGO_ROLLBACK_COMMIT", commit_of("v1").as_str());
+    assert_eq!(door.run("save -v 0"), "--- exit code 0", "a warning is talk too");
 }
 
 #[test]

@@ -61,6 +61,18 @@ fn a_rollback_remembers_where_it_came_from_and_how_it_ended() {
     );
 }
 
+/// Both are saves; what the release had before and after is said by the sets.
+#[test]
+fn the_first_save_of_a_release_is_told_from_its_updates() {
+    let mut shop = Shop::new("shop.0001\nshop.0002 < shop.0001");
+    shop.deploy("v1", "shop.0001");
+    shop.deploy("v1", "shop.0002");
+    let operations = shop.operations(2).unwrap();
+    let [updated, created] = [&operations[0].operation, &operations[1].operation];
+    assert_eq!((&created.from_set, &updated.from_set), (&None, &created.to_set));
+    assert_ne!(updated.to_set, created.to_set);
+}
+
 #[test]
 fn nothing_is_ever_deleted_from_history() {
     let mut shop = Shop::with_two_releases();

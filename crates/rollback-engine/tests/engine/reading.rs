@@ -2,6 +2,7 @@
 
 use rollback_core::SelectError;
 use rollback_engine::EngineError;
+use rollback_engine::save::SaveOutcome;
 use rollback_testing::{Shop, ids};
 
 #[test]
@@ -24,6 +25,22 @@ fn the_newest_release_comes_first() {
         lines,
         [("2222222 (v2)".to_owned(), Some(6), false), ("1111111 (v1)".to_owned(), Some(5), false)]
     );
+}
+
+/// One host's clock was an hour off, or the time was set back: newest is what was saved last.
+#[test]
+fn the_order_is_that_of_saving_and_not_of_the_clock() {
+    let mut shop = Shop::with_two_releases();
+    shop.deploy("v3", "");
+    for (id, time) in [(1, "2038-01-01"), (2, "1999-01-01"), (3, "2001-01-01")] {
+        shop.sql(&format!("UPDATE django_rollback_appsstate SET \"timestamp\" = '{time}' WHERE id = {id}"));
+    }
+    let labels: Vec<String> = shop.list().unwrap().iter().map(|listed| listed.release.label()).collect();
+    assert_eq!(labels, ["3333333 (v3)", "2222222 (v2)", "1111111 (v1)"]);
+    assert_eq!(shop.prepare("").unwrap().to.label(), "2222222 (v2)");
+    assert!(matches!(shop.save("v1").unwrap().outcome, SaveOutcome::NotNewest { .. }));
+    shop.roll_back("v1").unwrap();
+    assert_eq!(shop.releases(), "1111111");
 }
 
 #[test]

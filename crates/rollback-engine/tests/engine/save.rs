@@ -156,6 +156,30 @@ fn a_new_secret_signs_again_what_the_older_one_vouches_for() {
     assert_eq!(shop.plan("v1"), "sql shop.0002");
 }
 
+/// The binary cannot read migration files: `manage.py` keeps what is in them, and calls the release unchanged.
+#[test]
+fn the_first_save_through_django_only_adds_what_it_knows() {
+    let mut shop = shop();
+    shop.has_django = false;
+    shop.deploy("v1", "shop.0001");
+    shop.has_django = true;
+    assert_eq!(shop.save("v1").unwrap().outcome, SaveOutcome::Unchanged);
+    assert_eq!(shop.ask("SELECT app || '.' || name FROM django_rollback_capsule"), "shop.0001");
+    assert_eq!((shop.releases().as_str(), shop.history().as_str()), ("1111111", "save done"));
+    let everything = shop.everything();
+    shop.save("v1").unwrap();
+    assert_eq!(shop.everything(), everything);
+}
+
+#[test]
+fn a_release_that_left_the_list_can_be_saved_anew() {
+    let mut shop = Shop::with_two_releases();
+    shop.roll_back("v1").unwrap();
+    shop.apply("shop.0002");
+    assert_eq!(shop.save("v2").unwrap().outcome, SaveOutcome::Created);
+    assert_eq!(shop.releases(), "2222222 1111111");
+}
+
 #[test]
 fn the_binary_saves_without_asking_for_files() {
     let mut shop = shop();
