@@ -138,16 +138,6 @@ def test_events_come_when_they_happen(trip: Trip) -> None:
     assert (ended.code, names(events_of(ended.out))[-1]) == (0, "end"), ended
 
 
-def test_events_of_a_failure(trip: Trip) -> None:
-    """There is no outcome then: the exit code and stderr tell."""
-    before = untouched(trip.database)
-    result = go(trip, "original", "--format", "json", TROUBLE="0002:fail")
-    assert (result.returncode, "shop.0002_a could not be undone" in result.stderr) == (1, True), result
-    events = events_of(result.stdout)
-    same(names(events)[-2:], ["step-begins shop 0002_a", "step-failed shop 0002_a"])
-    same(untouched(trip.database), before)
-
-
 def test_events_of_an_interruption(trip: Trip) -> None:
     with watched(trip, "--format", "json", TROUBLE="0002:sleep") as command:
         command.wait_for_mark()
@@ -197,17 +187,6 @@ def test_a_note_is_in_the_outcome(trip: Trip) -> None:
     assert f"Warning: {note}.\n" in result.stderr
 
 
-def test_nothing_to_do_is_an_outcome_too(trip: Trip) -> None:
-    result = trip.project.manage("rollback_migrations", "-t", "v2", "--format", "json")
-    [end] = events_of(result.stdout)
-    same((end["outcome"], end["verified"], end["notes"], end["steps"]), ("nothing-to-do", None, [], []))
-
-
-def test_nothing_verified_is_an_outcome_too(trip: Trip) -> None:
-    result = go(trip, "original", "--format", "json", "--no-verify")
-    same(events_of(result.stdout)[-1]["verified"], "not-verified")
-
-
 @ON_POSTGRES
 @pytest.mark.parametrize("form", ["json", "text"])
 def test_waiting_is_said(trip: Trip, shop: Shop, form: str) -> None:
@@ -245,12 +224,6 @@ def test_plain_lines_come_when_they_happen(trip: Trip) -> None:
         assert "  Unapplying shop.0003_b... OK (" in command.said()[0]
         command.mark("go on")
         command.wait()
-
-
-def test_plain_lines_of_a_failure(trip: Trip) -> None:
-    """The step that failed is named where the others are, or rather beside them."""
-    result = go(trip, "original", TROUBLE="0002:fail")
-    assert result.stderr.startswith(f"{LOSSES}  Unapplying shop.0002_a... FAILED\nCommandError: shop.0002_a could not ")
 
 
 # A terminal
@@ -373,10 +346,3 @@ def test_silence(trip: Trip, shop: Shop, way: str, columns: int | None) -> None:
         ended = command.wait()
     same((ended.code, ended.out, ended.err), (0, "", ""))
     shop.assert_built("v1")
-
-
-def test_silence_with_events(trip: Trip) -> None:
-    """Events are the data that was asked for: they stay, and the talk beside them goes."""
-    result = go(trip, "original", "-v", "0", "--format", "json")
-    same((result.returncode, result.stderr), (0, ""))
-    same([names(events_of(result.stdout))[place] for place in (0, -1)], ["plan", "end"])

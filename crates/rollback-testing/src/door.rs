@@ -280,3 +280,28 @@ fn without_seconds(text: &str) -> String {
     }
     shown
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_split_as_a_shell_does() {
+        assert_eq!(words("rollback  -t v1"), ["rollback", "-t", "v1"]);
+        assert_eq!(words("rollback -t '' -c ' a b'"), ["rollback", "-t", "", "-c", " a b"]);
+        assert_eq!(words(""), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_each_run_makes_anew_is_masked_and_nothing_else() {
+        let commit = "a".repeat(40);
+        let said =
+            format!("at 2026-11-28 09:00:01Z, 2026-11-28T09:00:01Z (0.012s) {} {commit}", "0f".repeat(16));
+        let masked = format!("at YYYY-MM-DD hh:mm:ssZ, YYYY-MM-DDThh:mm:ssZ (TIME) TOKEN {commit}");
+        assert_eq!(same_in_each_run(&said), masked);
+        assert_eq!(
+            same_in_each_run(r#"{"seconds":1.5e-4,"down_seconds":2}"#),
+            r#"{"seconds":TIME,"down_seconds":TIME}"#
+        );
+    }
+}

@@ -213,3 +213,35 @@ impl Database for Faulty {
         self.memory.lock_file()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask(database: &mut Faulty) -> Result<(), DatabaseErrorKind> {
+        database.query("SELECT 1", &[]).map(drop).map_err(|error| error.kind)
+    }
+
+    #[test]
+    fn a_fault_comes_once_at_its_statement() {
+        let mut database = Faulty::default();
+        database.plan(When::Before(2), Fault::Busy);
+        assert_eq!(
+            [ask(&mut database), ask(&mut database), ask(&mut database)],
+            [Ok(()), Err(DatabaseErrorKind::Busy), Ok(())]
+        );
+    }
+
+    #[test]
+    fn a_lost_connection_takes_back_what_was_begun_and_stays_lost() {
+        let mut database = Faulty::default();
+        database.begin(Purpose::Records).unwrap();
+        database.execute("DELETE FROM django_rollback_lock", &[]).unwrap();
+        database.plan(When::Behind("SELECT 1"), Fault::Lost);
+        let lost = Err(DatabaseErrorKind::Unreachable);
+        assert_eq!([ask(&mut database), ask(&mut database)], [lost, lost]);
+        database.stay_away_for(1);
+        assert!(database.reconnect().is_err() && database.reconnect().is_ok());
+        assert_eq!(database.memory().column("SELECT id FROM django_rollback_lock"), ["1"]);
+    }
+}

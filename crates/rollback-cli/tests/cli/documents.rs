@@ -1,7 +1,8 @@
 //! `--format json`: one document a command, or one event a line.
 
 use insta::assert_snapshot;
-use rollback_testing::{FakeRepository, Shop, commit_of};
+use rollback_core::Way;
+use rollback_testing::{FakeRepository, Fault, Shop, When, commit_of};
 
 use crate::{manage, shop};
 
@@ -133,6 +134,57 @@ fn of_a_rollback_that_fails() {
     error: shop.0002_price could not be undone, and everything is as it was before: ValueError: no
       hint: nothing was changed: mend the cause, then run this again
     --- exit code 1
+    "#);
+}
+
+/// Events are the data that was asked for: they stay, and the talk beside them goes.
+#[test]
+fn of_a_rollback_in_silence_without_a_check_of_the_result() {
+    let said = manage().run("rollback --way disk --no-verify --format json -q");
+    assert!(said.contains(r#""outcome":"done","verified":"not-verified","notes":[]"#), "{said}");
+    assert!(!said.contains("--- stderr"), "{said}");
+}
+
+#[test]
+fn of_a_rollback_that_waits() {
+    let shop = shop();
+    shop.database.plan(When::At("ALTER TABLE"), Fault::Busy);
+    let said = shop.door().run("rollback --format json -q");
+    let events: Vec<&str> = said.lines().filter(|line| !line.contains("\"to\"")).collect();
+    assert_snapshot!(events.join("\n"), @r#"
+    --- stdout
+    {"format":1,"event":"step-begins","app":"shop","migration":"0002_price","way":"sql"}
+    {"format":1,"event":"step-failed","app":"shop","migration":"0002_price"}
+    {"format":1,"event":"waits","reason":"database is locked"}
+    {"format":1,"event":"step-begins","app":"shop","migration":"0002_price","way":"sql"}
+    {"format":1,"event":"step-ends","app":"shop","migration":"0002_price","way":"sql","seconds":TIME}
+    --- exit code 0
+    "#);
+}
+
+#[test]
+fn of_a_rollback_that_stops_part_way() {
+    let mut shop = Shop::new("shop.0001\nshop.0002 < shop.0001\nshop.0003 < shop.0002 nonatomic code");
+    shop.deploy("v1", "shop.0001");
+    shop.deploy("v2", "shop.0002 shop.0003");
+    shop.ways = vec![Way::Disk];
+    shop.project.fail("shop.0002", "ValueError: no");
+    let said = shop.door().run("rollback --format json");
+    let events: Vec<&str> = said.lines().filter(|line| !line.contains("\"to\"")).collect();
+    assert_snapshot!(events.join("\n"), @r#"
+    --- stdout
+    {"format":1,"event":"step-begins","app":"shop","migration":"0003","way":"disk"}
+    {"format":1,"event":"step-ends","app":"shop","migration":"0003","way":"disk","seconds":TIME}
+    {"format":1,"event":"step-begins","app":"shop","migration":"0002","way":"disk"}
+    {"format":1,"event":"step-failed","app":"shop","migration":"0002"}
+    --- stderr
+    Rollback from 2222222 (v2) to 1111111 (v1): 2 steps in 2 segments.
+    Warning: shop.0003 has `atomic = False`, and its RunPython (operation 1) must run outside a transaction: the steps before it are committed first, so a later failure leaves the rollback part-way.
+      Unapplying shop.0003... OK (TIME)
+      Unapplying shop.0002... FAILED
+    error: stopped after 1 of 2 steps: shop.0002 could not be undone: ValueError: no
+      hint: the steps that are done are recorded: mend the cause, then run the same command again, which goes on from here; `status` shows where the database is
+    --- exit code 3
     "#);
 }
 

@@ -151,6 +151,18 @@ fn a_plan_that_was_made_before_somebody_saved_never_runs() {
     assert_eq!(shop.everything(), before);
 }
 
+/// A save that updates the newest release changes neither its place nor the rows, and yet what going back means.
+#[test]
+fn a_target_that_was_saved_anew_makes_the_plan_stale() {
+    let mut shop = Shop::new("shop.0001\nshop.0002 < shop.0001");
+    shop.deploy("v1", "shop.0001");
+    shop.apply("shop.0002");
+    let prepared = shop.prepare("v1").unwrap();
+    shop.save("v1").unwrap();
+    assert_eq!(shop.execute(&prepared), Err(EngineError::Stale));
+    assert_eq!(shop.tables(), "shop_0001 shop_0002");
+}
+
 /// The rows are read again under the lock of each try: what somebody writes between the announcement and it counts.
 #[test]
 fn a_migration_that_comes_while_a_rollback_waits_makes_the_plan_stale() {
