@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 DJANGO ?= 5.2
+# One more than cores: some tests wait most of their time.
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 VENV := .venv
 BIN := $(VENV)/bin
 CARGO_TARGET_DIR ?= target
@@ -28,7 +30,7 @@ test-rust: $(VENV)/.tools
 		cargo test --workspace --exclude rollback-py --quiet
 
 test-python: .installed
-	$(BIN)/python -m pytest tests -n auto
+	$(BIN)/python -m pytest tests -n $(WORKERS) --dist worksteal
 
 test-matrix: $(VENV)/.tools ## run the Python tests with every supported pair of Python and Django on this machine
 	tools/wheel dev
