@@ -28,7 +28,8 @@ from faults.trials import (
     sample,
     slice_of,
 )
-from harness.faults import AFTER, BEFORE, DURING, PAUSE, CommandTookTooLong, DurableCluster, Fault, Proxy
+from harness.faults import CommandTookTooLong, DurableCluster, Proxy
+from harness.inside import AFTER, BEFORE, DURING, PAUSE, Fault
 from harness.postgres import Cluster
 
 SLICES = range(4)

@@ -185,7 +185,7 @@ class Walker:
         project.write({f"{app}/models.py": "" for app in model.APPS})
         project.write({f"{name.replace('.', '/migrations/')}.py": source(name) for name in GRAPH})
         self._template.execute(RAN[self._template.vendor])
-        forks = Forks(project.python, project.root, project.environment())
+        forks = Forks(project)
         for app in ("contenttypes", "django_rollback"):
             assert migrate(forks, self._template, app).code == DONE
         return forks

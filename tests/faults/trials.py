@@ -15,26 +15,19 @@ from typing import Any
 from faults.shop import ROLLBACK, Shop, State
 from harness.database import Database
 from harness.faults import (
-    AFTER,
-    BEFORE,
     COMMIT,
     COMMITTED,
-    DURING,
     IN_FLIGHT,
-    INTERRUPT,
-    KILL,
-    PAUSE,
-    TERMINATE,
     UNANSWERED,
     UNDELIVERED,
     Cut,
     CutAtByte,
     CutAtCommit,
     DurableCluster,
-    Fault,
     Outcome,
     Proxy,
 )
+from harness.inside import AFTER, BEFORE, DURING, INTERRUPT, KILL, PAUSE, TERMINATE, Fault
 
 SEED_VARIABLE = "DJANGO_ROLLBACK_TEST_SEED"
 SECONDS_TO_LET_GO = 20

@@ -1,61 +1,37 @@
 """Faults on purpose: a process that dies at a chosen statement, a connection that breaks, a server that goes down.
 
-`ReadyManage` runs commands of `manage.py` in forks of one process that has Django loaded and no connection open, so
-that a fault costs no start of Python; this module is also what that process runs. `Proxy` stands between a client and
-PostgreSQL and cuts what goes through it. `DurableCluster` is a server that survives its own crash.
+`ReadyManage` runs commands of a loaded project, so that a fault costs no start of Python. `Proxy` stands between a
+client and PostgreSQL and cuts what goes through it. `DurableCluster` is a server that survives its own crash.
 """
 
 from __future__ import annotations
 
 import contextlib
-import gc
-import importlib
-import io
 import json
 import os
+import select
 import signal
 import socket
-import sqlite3
 import struct
-import subprocess
-import sys
 import tempfile
 import threading
 import time
-import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 from unittest import mock
 
 from harness import postgres
 from harness.database import Database
+from harness.inside import DURING, Fault
+from harness.loaded import Loaded
 from harness.project import Project
+from harness.warm import Process
 
-BEFORE, AFTER, DURING = "before", "after", "during"
-KILL, INTERRUPT, TERMINATE, PAUSE = "kill", "interrupt", "terminate", "pause"
-SIGNALS = {KILL: signal.SIGKILL, INTERRUPT: signal.SIGINT, TERMINATE: signal.SIGTERM}
 SECONDS_FOR_A_COMMAND = 60
 AtPause = Callable[[Callable[[], None]], None]
-
-
-@dataclass(frozen=True)
-class Fault:
-    """What happens at a statement of a command, the first of which is number 1.
-
-    BEFORE it is sent, AFTER it has returned, or DURING it: `delay` seconds after it was sent, wherever that is. The
-    process is killed, interrupted as by Ctrl-C or told to end, or it pauses until whoever runs it lets it go on.
-    """
-
-    statement: int
-    when: str
-    action: str = KILL
-    delay: float = 0.0
-
-    def __str__(self) -> str:
-        later = f" ({self.delay * 1000:.3f} ms)" if self.when == DURING else ""
-        return f"{self.action} {self.when} statement {self.statement}{later}"
 
 
 @dataclass(frozen=True)
@@ -81,22 +57,11 @@ class CommandTookTooLong(AssertionError):
 
 
 class ReadyManage:
-    """The `manage.py` of a project, ready to run in a fork; a context manager."""
+    """The `manage.py` of a loaded project, with faults on the way of its commands; a context manager."""
 
     def __init__(self, project: Project) -> None:
-        environment = project.environment() | {
-            "DJANGO_SETTINGS_MODULE": "settings",
-            "PYTHONPATH": str(Path(__file__).resolve().parents[1]),
-            # The order in which Django walks through sets is that of the first run in all others, too.
-            "PYTHONHASHSEED": "0",
-        }
-        self._process = subprocess.Popen(
-            [project.python, "-m", "harness.faults", str(project.root / "manage.py")],
-            cwd=project.root,
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
+        # The order in which Django walks through sets is that of the first run in all others, too.
+        self._loaded = Loaded(project, PYTHONHASHSEED="0")
 
     def __enter__(self) -> ReadyManage:
         return self
@@ -120,44 +85,48 @@ class ReadyManage:
         DATABASES. With `rename_as_of_old` SQLite renames remade tables the old way, without which stock Django
         cannot go back where a view names one.
         """
-        settings = {**database.settings, "OPTIONS": dict(options or {})}
-        self._send(
-            {
-                "database": settings,
-                "args": args,
+        with tempfile.TemporaryDirectory(prefix="fault-") as name:
+            folder = Path(name)
+            watched = {
+                "database": {**database.settings, "OPTIONS": dict(options or {})},
+                "trace": str(folder / "trace"),
                 "fault": fault and asdict(fault),
+                "pause": str(folder / "pause"),
                 "rename_as_of_old": rename_as_of_old,
                 "limit": limit,
             }
-        )
-        answer = self._receive()
-        while "paused" in answer:
-            assert at_pause is not None, "a command that pauses needs somebody to wake it up"
-            at_pause(lambda: self._send({}))
-            answer = self._receive()
-        outcome = Outcome(answer["code"], answer["stdout"], answer["stderr"], tuple(answer["statements"]))
-        if outcome.code == -signal.SIGALRM and (fault is None or fault.when != DURING):
+            with socket.socket(socket.AF_UNIX) as paused:
+                paused.bind(str(folder / "pause"))
+                paused.listen()
+                process = self._start(args, folder, [("watch", watched)])
+                if at_pause is not None:
+                    _wait_for_a_pause(process, paused, at_pause)
+                code = process.wait()
+            said = [(folder / stream).read_text(errors="replace") for stream in ("out", "err")]
+            trace = folder / "trace"
+            outcome = Outcome(code, *said, tuple(json.loads(trace.read_text())) if trace.exists() else ())
+        if code == -signal.SIGALRM and (fault is None or fault.when != DURING):
             raise CommandTookTooLong(f"`{' '.join(args)}` took more than {limit} s ({fault})\n{outcome}")
         return outcome
 
     def stop(self) -> None:
-        """End the process; doing it twice does no harm."""
-        assert self._process.stdin is not None and self._process.stdout is not None
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.close()
-        self._process.stdout.close()
-        self._process.wait()
+        """End the process."""
+        self._loaded.close()
 
-    def _send(self, document: Mapping[str, Any]) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(document).encode() + b"\n")
-        self._process.stdin.flush()
+    def _start(self, words: tuple[str, ...], folder: Path, first: list[tuple[str, dict[str, Any]]]) -> Process:
+        with open(os.devnull) as nothing, open(folder / "out", "wb") as out, open(folder / "err", "wb") as err:
+            files = {"stdin": nothing.fileno(), "stdout": out.fileno(), "stderr": err.fileno()}
+            return self._loaded.start(*words, **files, first=first)
 
-    def _receive(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        assert line, f"the process that forks commands has ended with code {self._process.wait()}"
-        return json.loads(line)
+
+def _wait_for_a_pause(process: Process, paused: socket.socket, at_pause: AtPause) -> None:
+    """Call `at_pause` when the command pauses, unless it ends before."""
+    while process.poll() is None:
+        if not select.select([paused], [], [], 0.01)[0]:
+            continue
+        with paused.accept()[0] as connection:
+            at_pause(partial(connection.sendall, b"."))
+        return
 
 
 class Cut:
@@ -392,208 +361,3 @@ class DurableCluster(postgres.Cluster):
     def _start(self) -> None:
         with mock.patch.object(postgres, "SPEED_OVER_SAFETY", ["autovacuum=off"]):
             super()._start()
-
-
-# What follows is the process that forks.
-
-
-class _Statements:
-    """Everything that a command says to its database, counted, with the fault at its place."""
-
-    def __init__(self, fault: Fault | None, pause: Callable[[], None]) -> None:
-        self.fault = fault
-        self.pause = pause
-        self.said: list[str] = []
-
-    @contextlib.contextmanager
-    def one(self, statement: object) -> Iterator[None]:
-        self.said.append(statement.decode() if isinstance(statement, bytes) else str(statement))
-        number = len(self.said)
-        self._strike(number, BEFORE)
-        self._strike(number, DURING)
-        try:
-            yield
-        finally:
-            self._strike(number, AFTER)
-
-    def _strike(self, number: int, when: str) -> None:
-        if self.fault is None or (self.fault.statement, self.fault.when) != (number, when):
-            return
-        if self.fault.action == PAUSE:
-            self.pause()
-        elif when == DURING:
-            # What SIGALRM does by default is to end the process there and then: no code of Python's runs.
-            signal.setitimer(signal.ITIMER_REAL, self.fault.delay)
-        else:
-            os.kill(os.getpid(), SIGNALS[self.fault.action])
-
-    def watch_postgresql(self) -> None:
-        import psycopg
-
-        execute, executemany = psycopg.Cursor.execute, psycopg.Cursor.executemany
-        command = psycopg.Connection._exec_command
-        watch = self.one
-
-        def watched_execute(cursor: Any, query: Any, *args: Any, **kwargs: Any) -> Any:
-            with watch(query):
-                return execute(cursor, query, *args, **kwargs)
-
-        def watched_executemany(cursor: Any, query: Any, *args: Any, **kwargs: Any) -> Any:
-            with watch(query):
-                return executemany(cursor, query, *args, **kwargs)
-
-        def watched_command(connection: Any, query: Any, *args: Any, **kwargs: Any) -> Any:
-            with watch(query):
-                return (yield from command(connection, query, *args, **kwargs))
-
-        psycopg.Cursor.execute, psycopg.Cursor.executemany = watched_execute, watched_executemany
-        psycopg.Connection._exec_command = watched_command
-
-    def watch_sqlite(self) -> type[sqlite3.Connection]:
-        """Cursors of Django's are watched from now on; the class that comes back is that of watched connections."""
-        from django.db.backends.sqlite3.base import SQLiteCursorWrapper
-
-        execute, executemany = SQLiteCursorWrapper.execute, SQLiteCursorWrapper.executemany
-        watch = self.one
-
-        def watched_execute(cursor: Any, query: Any, *args: Any) -> Any:
-            with watch(query):
-                return execute(cursor, query, *args)
-
-        def watched_executemany(cursor: Any, query: Any, *args: Any) -> Any:
-            with watch(query):
-                return executemany(cursor, query, *args)
-
-        SQLiteCursorWrapper.execute, SQLiteCursorWrapper.executemany = watched_execute, watched_executemany
-
-        class WatchedConnection(sqlite3.Connection):
-            def execute(self, query: Any, *args: Any) -> Any:
-                with watch(query):
-                    return super().execute(query, *args)
-
-            def commit(self) -> None:
-                with watch("COMMIT"):
-                    super().commit()
-
-            def rollback(self) -> None:
-                with watch("ROLLBACK"):
-                    super().rollback()
-
-        return WatchedConnection
-
-
-def _serve(script: str) -> None:
-    """Answer requests until there are no more, each in a fork."""
-    requests, answers = io.FileIO(os.dup(0), "r"), io.FileIO(os.dup(1), "w")
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    os.dup2(2, 1)
-    _load_everything()
-    gc.collect()
-    gc.freeze()
-    while line := requests.readline():
-        request = json.loads(line)
-        with contextlib.ExitStack() as stack:
-            out, err, trace = (stack.enter_context(tempfile.TemporaryFile()) for _ in range(3))
-            child = os.fork()
-            if child == 0:
-                _child(script, request, (out, err, trace), requests, answers)
-            _, status = os.waitpid(child, 0)
-            texts = [_all_of(file) for file in (out, err, trace)]
-        answer = {
-            "code": os.waitstatus_to_exitcode(status),
-            "stdout": texts[0],
-            "stderr": texts[1],
-            "statements": json.loads(texts[2] or "[]"),
-        }
-        answers.write(json.dumps(answer).encode() + b"\n")
-
-
-def _load_everything() -> None:
-    """Import all that a command imports, so that its fork need not."""
-    import django
-    from django.core.management import get_commands, load_command_class
-    from django.db.migrations.loader import MigrationLoader
-
-    django.setup()
-    for name in ("migrate", "rollback_migrations", "rollback"):
-        load_command_class(get_commands()[name], name)
-    for module in ("postgresql.base", "sqlite3.base"):
-        importlib.import_module(f"django.db.backends.{module}")
-    importlib.import_module("django_rollback._native")
-    MigrationLoader(None, ignore_no_migrations=True)
-
-
-def _child(script: str, request: dict[str, Any], files: tuple[Any, ...], requests: BinaryIO, answers: BinaryIO) -> None:
-    """Carry a request out and end the process."""
-    out, err, trace = files
-    os.dup2(out.fileno(), 1)
-    os.dup2(err.fileno(), 2)
-    code = 1
-    try:
-        signal.alarm(request["limit"])
-        # A shell may have started all this in the background, where Ctrl-C is ignored.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        fault = request["fault"] and Fault(**request["fault"])
-
-        def pause() -> None:
-            answers.write(b'{"paused": true}\n')
-            requests.readline()
-
-        statements = _Statements(fault, pause)
-        _connect_to(request["database"], statements)
-        code = _command([script, *request["args"]], request["rename_as_of_old"])
-        trace.write(json.dumps(statements.said).encode())
-        trace.flush()
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-
-
-def _connect_to(settings: dict[str, Any], statements: _Statements) -> None:
-    from django.db import connections
-
-    if settings["ENGINE"].endswith("sqlite3"):
-        settings["OPTIONS"]["factory"] = statements.watch_sqlite()
-    else:
-        statements.watch_postgresql()
-    for connection in connections.all(initialized_only=True):
-        assert connection.connection is None, "a connection was open when the command was forked"
-        del connections[connection.alias]
-    connections.settings = connections.configure_settings({"default": settings})
-
-
-def _command(arguments: list[str], rename_as_of_old: bool) -> int:
-    from django.core.management import execute_from_command_line
-    from django.db import connection
-
-    sys.argv = arguments
-    with contextlib.ExitStack() as stack:
-        if rename_as_of_old and connection.vendor == "sqlite":
-            stack.enter_context(connection.execute_wrapper(_rename_as_of_old))
-        try:
-            execute_from_command_line(arguments)
-        except SystemExit as exit:
-            return exit.code if isinstance(exit.code, int) else int(exit.code is not None)
-    return 0
-
-
-def _rename_as_of_old(execute: Any, sql: Any, params: Any, many: bool, context: Any) -> Any:
-    if not str(sql).startswith('ALTER TABLE "new__'):
-        return execute(sql, params, many, context)
-    execute("PRAGMA legacy_alter_table = ON", None, False, context)
-    try:
-        return execute(sql, params, many, context)
-    finally:
-        execute("PRAGMA legacy_alter_table = OFF", None, False, context)
-
-
-def _all_of(file: BinaryIO) -> str:
-    file.seek(0)
-    return file.read().decode(errors="replace")
-
-
-if __name__ == "__main__":
-    _serve(sys.argv[1])

@@ -35,6 +35,7 @@ from typing import Any
 # Variables that Python, the C library or the loader of libraries reads once, when a process starts.
 START_TIME_VARIABLES = ("PYTHON", "LC_", "LANG", "LD_")
 LENGTH_BYTES = 8
+READY = b"ready\n"
 # The program `Warm.front`: it starts ten times faster than Django, asks for a fork, and passes signals on.
 FRONT = """\
 #!{python} -IS
@@ -106,15 +107,20 @@ class Process:
 class Warm:
     """The process that forks, seen from the tests."""
 
-    def __init__(self, python: str, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, python: str, environment: Mapping[str, str], *, folder: Path = Path("/"), load: str = ""
+    ) -> None:
+        """Start it in `folder`; the code `load` is run there once, before anything is forked."""
         self._python = python
         self._start_time = _start_time(environment)
         self._folder = tempfile.TemporaryDirectory(prefix="warm-")
         self.address = str(Path(self._folder.name) / "socket")
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        command = [python, str(Path(__file__).resolve()), self.address]
-        self._server = subprocess.Popen(command, env=dict(environment), cwd="/", **pipes)
-        self._server.stdout.readline()
+        command = [python, str(Path(__file__).resolve()), self.address, load]
+        self._server = subprocess.Popen(command, env=dict(environment), cwd=folder, **pipes)
+        assert self._server.stdout is not None
+        if self._server.stdout.readline() != READY:
+            raise RuntimeError("the process that forks does not start: it says why on stderr")
         atexit.register(self.close)
 
     def can_run(self, command: Sequence[str], environment: Mapping[str, str]) -> bool:
@@ -123,10 +129,22 @@ class Warm:
         return is_plain and _start_time(environment) == self._start_time
 
     def start(
-        self, command: Sequence[str], *, env: Mapping[str, str], cwd: Path, stdin: int, stdout: int, stderr: int
+        self,
+        command: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        cwd: Path,
+        stdin: int,
+        stdout: int,
+        stderr: int,
+        first: str = "",
     ) -> Process:
-        """Begin a command with these open files as its standard streams; the caller closes its own copies."""
-        request = json.dumps({"command": list(command), "environment": dict(env), "folder": str(cwd)}).encode()
+        """Begin a command with these open files as its standard streams; the caller closes its own copies.
+
+        The code `first` is run in the fork before the command.
+        """
+        facts = {"command": list(command), "environment": dict(env), "folder": str(cwd), "first": first}
+        request = json.dumps(facts).encode()
         connection = socket.socket(socket.AF_UNIX)
         connection.connect(self.address)
         socket.send_fds(connection, [len(request).to_bytes(LENGTH_BYTES, "big")], [stdin, stdout, stderr])
@@ -171,7 +189,8 @@ class Warm:
         """End the process; doing it twice does no harm."""
         atexit.unregister(self.close)
         for pipe in (self._server.stdin, self._server.stdout):
-            pipe.close()
+            if pipe is not None:
+                pipe.close()
         self._server.wait()
         self._folder.cleanup()
 
@@ -249,7 +268,7 @@ def serve(address: str) -> dict[str, Any] | None:
     poll = select.poll()
     for end in (owner, listener.fileno(), ended):
         poll.register(end, select.POLLIN)
-    print("ready", flush=True)
+    os.write(1, READY)
     while True:
         ready = [number for number, _ in poll.poll()]
         if owner in ready:
@@ -363,7 +382,11 @@ def _import_ahead() -> None:
         for module in pkgutil.walk_packages(package.__path__, f"{OUR_APP}."):
             if not module.name.endswith(".models"):
                 importlib.import_module(module.name)
-    # A collection would touch every object that is here now, so that each fork would get its own copy.
+    _leave_out_of_collections()
+
+
+def _leave_out_of_collections() -> None:
+    """A collection would touch every object that is here now, so that each fork would get its own copy."""
     gc.collect()
     gc.freeze()
 
@@ -393,8 +416,14 @@ def _close_connections() -> None:
 
 if __name__ == "__main__":
     _import_ahead()
-    if request := serve(sys.argv[1]):
+    _address, _load = sys.argv[1:]
+    if _load:
+        sys.path[0] = os.getcwd()
+        exec(_load, {})
+        _leave_out_of_collections()
+    if request := serve(_address):
         sys.excepthook = _without_our_frames
+        exec(request.get("first", ""), {})
         _code, _module = _main_module(request["command"])
         try:
             exec(_code, vars(_module))
