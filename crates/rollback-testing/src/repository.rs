@@ -41,6 +41,13 @@ impl FakeRepository {
         self
     }
 
+    /// Puts a file into the last commit.
+    pub fn file(mut self, path: &str, text: &str) -> Self {
+        let (_, tree) = self.commits.last_mut().unwrap_or_else(|| panic!("there is no commit for {path}"));
+        tree.insert(path.to_owned(), text.to_owned());
+        self
+    }
+
     /// Adds a commit without a tag.
     pub fn untagged(self, name: &str, drawing: &str) -> Self {
         let mut repository = self.commit(name, drawing);
