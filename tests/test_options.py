@@ -117,7 +117,7 @@ def test_a_refusal_after_the_plan_is_one_error_with_all_of_it(project: Project) 
     ((level, _, message),) = records(project)
     assert level == "ERROR"
     assert "Blocker: gone.0001 must be undone" in message
-    assert "the rollback cannot run: 1 thing is in the way" in message
+    assert "the rollback is blocked: 1 problem" in message
 
 
 def test_silence_on_the_terminal_is_no_silence_in_the_log(project: Project) -> None:
@@ -494,7 +494,7 @@ def test_the_traceback_of_a_failing_migration(on_each: Project, command: list[st
         on_each.write({"shop/migrations/0003_fail.py": None})
     sentence = (
         "CommandError: shop.0003_fail could not be undone, and everything is as it was before: ValueError: the price "
-        "is missing\n  hint: nothing was changed: mend the cause, then run this again\n"
+        "is missing\n  hint: nothing was changed: fix the cause, then run this again\n"
     )
     assert result.returncode == 1
     assert result.stderr.endswith(sentence)

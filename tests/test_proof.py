@@ -23,7 +23,7 @@ V2 = {"shop.0002_a": migration(add("Item", "a", NUMBER), after=["shop.0001_initi
 ROWS = {"v1": ["INSERT INTO shop_item (name, size) VALUES ('tea', 1)"]}
 BACK = ("rollback_migrations", "-t", "v1")
 WRONG_HINT = (
-    "  hint: a migration does not go back exactly: mend its reverse, deploy that file and run this again; "
+    "  hint: a migration does not go back exactly: fix its reverse, deploy that file and run this again; "
     "`--no-verify` accepts the result as it is\n"
 )
 DOORS = pytest.mark.parametrize("door", ["manage", "native"])
@@ -322,7 +322,7 @@ def test_changed_by_hand_after_the_save(trip: Trip, shop: Shop, what: str) -> No
     assert result.returncode == 0, result
     assert f"Warning: {sentence}" in result.stderr and told in result.stderr, result.stderr
     assert result.stdout.endswith(
-        " (v1), and its schema is the one that the release had, apart from what differed before.\n"
+        " (v1), and its schema is the one that the release had, except for differences that already existed.\n"
     )
     same(last_verified(trip), "drift")
     same(drifted(trip, shop), (changed - schema, schema - changed))

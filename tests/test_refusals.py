@@ -29,8 +29,8 @@ SHIPPED_DOORS = ("native", "original")
 ALL_DOORS = pytest.mark.parametrize("door", DOORS)
 BOTH_DOORS = pytest.mark.parametrize("door", SHIPPED_DOORS)
 
-DAMAGED_HINT = "it was changed from outside: mend it, or restore it from a backup"
-DAMAGED_SET_HINT = "it was changed from outside: restore it from a backup, or go back to another release"
+DAMAGED_HINT = "something else changed it: repair it, or restore it from a backup"
+DAMAGED_SET_HINT = "something else changed it: restore it from a backup, or go back to another release"
 LIST_HINT = "`list` shows the saved releases"
 ROLE_HINT = "connect as the role that runs `migrate`: it owns the tables and may write to them"
 SOURCE_HINT = (
@@ -144,7 +144,7 @@ DAMAGES = {
     "changed body": Damage(
         f"UPDATE django_rollback_appliedset SET body = body || ' ' WHERE {SET_OF_V1}",
         ["rollback"],
-        "the stored set of release {v1} cannot be used: its content does not match its hash {set}",
+        "the list of migrations of release {v1} cannot be used: its content does not match its hash {set}",
         DAMAGED_SET_HINT,
     ),
     "tags of another kind": Damage(
@@ -229,7 +229,7 @@ def test_an_empty_sqlite_file(releases: TwoReleases, tmp_path: Path, door: str) 
     assert path.read_bytes() == b""
 
 
-SERVER_HINT = "check the host, the port, the database's name and the password"
+SERVER_HINT = "check the host, the port, the name of the database and the password"
 
 
 @pytest.mark.parametrize(
@@ -388,7 +388,7 @@ PROMPTLY = 8
 def is_locked(said: str, database: Database) -> bool:
     """Whether this says that the lock is held, by whom, and since when."""
     since = r"since \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ" + (r" \(pid \d+\)" if database.vendor == "postgresql" else "")
-    hint = "wait until it has ended and run this again; `history` shows what was done"
+    hint = "wait until it has ended, then run this again"
     held = f"another save, rollback or migrate holds the lock in {name_of(database)}: {HOLDER}"
     return re.fullmatch(f"{re.escape(held)}, {since}\n  hint: {hint}", said) is not None
 

@@ -430,7 +430,7 @@ def test_a_rollback_is_refused_with_all_of_it(journey: Journey) -> None:
         for blocker in journey.plan["blockers"]:
             assert f"Blocker: {blocker['message']}.\n  hint: {blocker['hint']}\n" in result.stdout
         count = len(journey.plan["blockers"])
-        assert f"the rollback cannot run: {count} things are in the way" in result.stderr
+        assert f"the rollback is blocked: {count} problems" in result.stderr
     hints = [each["hint"] for each in journey.plan["blockers"] if "before null.0002" in each["message"]]
     same(
         hints,
@@ -700,7 +700,7 @@ def _assert_refused(project: Project, expected: dict[str, str], doors: Iterable[
         result = run(project, door, *words, env=python if door == "native" else {})
         assert result.returncode == 1, result.stdout + result.stderr
         assert f"Blocker: {expected['message']}.\n  hint: {expected['hint']}\n" in result.stdout, result.stderr
-        assert "the rollback cannot run: 1 thing is in the way" in result.stderr
+        assert "the rollback is blocked: 1 problem" in result.stderr
     # Far less than the minute for which the tables' locks would have been waited for.
     assert time.monotonic() - began < 55
 

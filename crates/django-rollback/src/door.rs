@@ -90,7 +90,9 @@ impl Door for NativeDoor {
         let database = rollback_native::connect(&url).map_err(|error| {
             let hint = match url {
                 DatabaseUrl::Sqlite { .. } => "check the path in the database's URL",
-                DatabaseUrl::Postgres(_) => "check the host, the port, the database's name and the password",
+                DatabaseUrl::Postgres(_) => {
+                    "check the host, the port, the name of the database and the password"
+                }
             };
             CliError::other(error.message, Some(hint.to_owned()))
         })?;

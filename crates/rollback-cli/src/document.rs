@@ -2,11 +2,11 @@
 
 use rollback_core::plan::{Blocker, Plan, Segment, Step, Warning};
 use rollback_core::{MigrationId, Release, SchemaDifference, SchemaObject};
-use rollback_engine::ahead::Ahead;
-use rollback_engine::import::{Import, ImportedRelease, Skipped};
-use rollback_engine::releases::{ListedRelease, ShownRelease, Status};
+use rollback_engine::cases::ahead::Ahead;
+use rollback_engine::cases::import::{Import, ImportedRelease, Skipped};
+use rollback_engine::cases::releases::{ListedRelease, ShownRelease, Status};
+use rollback_engine::cases::save::{SaveOutcome, Saved};
 use rollback_engine::rollback::{Loss, Prepared, RolledBack};
-use rollback_engine::save::{SaveOutcome, Saved};
 use rollback_engine::store::RecordedOperation;
 use serde_json::{Map, Value, json};
 

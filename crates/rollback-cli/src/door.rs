@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rollback_engine::Actor;
 use rollback_engine::ports::{Database, Runner};
-use rollback_engine::signature::Secret;
+use rollback_engine::store::Secret;
 use rollback_revision::{Repository, RepositoryError};
 
 use crate::error::CliError;

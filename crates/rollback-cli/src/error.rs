@@ -3,6 +3,8 @@
 use std::io;
 
 use rollback_engine::EngineError;
+use rollback_engine::cases::CaseError;
+use rollback_engine::rollback::RollbackError;
 use rollback_revision::deployed::DeployedError;
 
 use crate::console::safe;
@@ -57,7 +59,7 @@ impl CliError {
         match self {
             Self::Engine(error) if error.is_partial() => ExitCode::Partial,
             Self::Deployed(DeployedError::Invalid { .. }) => ExitCode::Usage,
-            Self::Engine(EngineError::Import(error)) if error.is_usage() => ExitCode::Usage,
+            Self::Engine(error) if error.is_usage() => ExitCode::Usage,
             Self::Engine(_) | Self::Deployed(_) | Self::Other { .. } => ExitCode::Refused,
             Self::Usage { .. } => ExitCode::Usage,
             Self::ClosedPipe => ExitCode::Done,
@@ -82,6 +84,18 @@ impl CliError {
 impl From<EngineError> for CliError {
     fn from(error: EngineError) -> Self {
         Self::Engine(error)
+    }
+}
+
+impl From<CaseError> for CliError {
+    fn from(error: CaseError) -> Self {
+        Self::Engine(error.into())
+    }
+}
+
+impl From<RollbackError> for CliError {
+    fn from(error: RollbackError) -> Self {
+        Self::Engine(error.into())
     }
 }
 

@@ -9,7 +9,7 @@ use rollback_cli::console::{Console, Level, Stream};
 use rollback_cli::error::CliError;
 use rollback_cli::{DatabaseChoice, Door, DoorKind, Environment, Session};
 use rollback_engine::ports::Runner;
-use rollback_engine::signature::Secret;
+use rollback_engine::store::Secret;
 use rollback_revision::{Repository, RepositoryError};
 
 use crate::connection::DjangoConnection;

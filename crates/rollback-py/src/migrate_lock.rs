@@ -5,12 +5,11 @@ use std::time::Duration;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use rollback_cli::error::CliError;
-use rollback_core::MigrationId;
-use rollback_core::NewCapsule;
-use rollback_engine::EngineError;
-use rollback_engine::guard::Guard as Held;
-use rollback_engine::migrate::{self, Planned};
-use rollback_engine::signature::{Keyring, Secret};
+use rollback_core::{MigrationId, NewCapsule};
+use rollback_engine::cases::CaseError;
+use rollback_engine::cases::migrate::{self, Planned};
+use rollback_engine::session::LockHolder as Held;
+use rollback_engine::store::{Keyring, Secret};
 
 use crate::connection::DjangoConnection;
 use crate::errors::signal;
@@ -45,7 +44,7 @@ pub(crate) fn hold_lock(
         Ok(_) => Ok(()),
         Err(error) => signal(py, &error).map_or(Ok(()), Err),
     };
-    let held = migrate::guard(&mut database, &planned, &rollback_cli::actor(), &mut pause);
+    let held = migrate::lock(&mut database, &planned, &rollback_cli::actor(), &mut pause);
     held.map(LockHolder).map_err(failed)
 }
 
@@ -66,7 +65,7 @@ pub(crate) fn keep(connection: &Bound<'_, PyAny>, secrets: Vec<String>, capsules
     migrate::keep(&mut database, &Keyring::new(&secrets), &capsules).map_err(failed)
 }
 
-fn failed(error: EngineError) -> PyErr {
+fn failed(error: CaseError) -> PyErr {
     PyRuntimeError::new_err(CliError::from(error).render())
 }
 

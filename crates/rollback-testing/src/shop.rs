@@ -6,18 +6,19 @@ use std::time::Duration;
 
 use rollback_core::plan::WAYS;
 use rollback_core::{CommitId, Target, Way, stored};
-use rollback_engine::ahead::{self, Ahead};
-use rollback_engine::guard::Guard;
-use rollback_engine::import::{self, Import, ImportRequest};
-use rollback_engine::lock::Claim;
-use rollback_engine::migrate::{self, Planned};
+use rollback_engine::cases::ahead::{self, Ahead};
+use rollback_engine::cases::import::{self, Import, ImportRequest};
+use rollback_engine::cases::migrate::{self, Planned};
+use rollback_engine::cases::releases::{self, ListedRelease, ShownRelease, Status};
+use rollback_engine::cases::save::{self, SaveRequest, Saved};
+use rollback_engine::cases::unfinished;
 use rollback_engine::ports::Runner;
-use rollback_engine::releases::{self, ListedRelease, ShownRelease, Status};
-use rollback_engine::rollback::{self, Manners, Order, Prepared, Rehearsed, RolledBack, Wishes, open};
-use rollback_engine::save::{self, SaveRequest, Saved};
-use rollback_engine::signature::{Keyring, Secret};
-use rollback_engine::store::{Operation, RecordedOperation};
-use rollback_engine::{Actor, EngineError};
+use rollback_engine::rollback::{
+    self, ExecutionOptions, Order, PlanOptions, Prepared, Rehearsed, RolledBack,
+};
+use rollback_engine::session::LockHolder;
+use rollback_engine::store::{Keyring, Operation, RecordedOperation, RollbackEvent, Secret};
+use rollback_engine::{Actor, EngineError, LockRequest};
 use rollback_revision::Repository;
 
 use tempfile::TempDir;
@@ -55,7 +56,7 @@ pub struct Shop {
 
 /// Somebody else who holds the lock until this value is dropped.
 pub struct Lock {
-    _holder: Guard,
+    _holder: LockHolder,
 }
 
 /// The commit that stands for a tag in tests: `v2` is 40 times the digit 2, any other name is hashed.
@@ -213,9 +214,9 @@ impl Shop {
 
     /// Lets somebody else hold the lock, for an operation of this name.
     pub fn lock(&self, operation: &str) -> Lock {
-        let claim = Claim::new(operation, &actor(), Duration::from_millis(100));
+        let request = LockRequest::new(operation, &actor(), Duration::from_millis(100));
         let mut session = self.database.memory().clone();
-        let holder = Guard::take(&mut session, &claim).unwrap_or_else(|error| panic!("{error}"));
+        let holder = LockHolder::take(&mut session, &request).unwrap_or_else(|error| panic!("{error}"));
         Lock { _holder: holder }
     }
 
@@ -244,42 +245,43 @@ impl Shop {
         let mut project = self.project.clone();
         let runner: Option<&mut (dyn Runner + 'static)> =
             if self.has_django { Some(&mut project) } else { None };
-        save::save(&mut self.database, runner, &request)
+        Ok(save::save(&mut self.database, runner, &request)?)
     }
 
     /// The releases in the list.
     pub fn list(&mut self) -> Result<Vec<ListedRelease>> {
-        releases::list(&mut self.database)
+        Ok(releases::list(&mut self.database)?)
     }
 
     /// One release.
     pub fn show(&mut self, tag: &str) -> Result<ShownRelease> {
-        releases::show(&mut self.database, Some(&target(tag)))
+        Ok(releases::show(&mut self.database, Some(&target(tag)))?)
     }
 
     /// Where the database stands.
     pub fn status(&mut self) -> Result<Status> {
-        releases::status(&mut self.database)
+        Ok(releases::status(&mut self.database)?)
     }
 
     /// History, newest first.
     pub fn operations(&mut self, limit: u32) -> Result<Vec<RecordedOperation>> {
-        releases::history(&mut self.database, limit)
+        Ok(releases::history(&mut self.database, limit)?)
     }
 
     /// The plan back to this tag; an empty one is the release before.
     pub fn prepare(&mut self, tag: &str) -> Result<Prepared> {
         let keys = self.keys();
-        let wishes = Wishes {
+        let options = PlanOptions {
             ways: &self.ways,
             keys: &keys,
             verify: self.verify,
             require_rehearsal: self.require_rehearsal,
+            require_runner: false,
         };
         let mut project = self.project.clone();
         let runner: Option<&mut (dyn Runner + 'static)> =
             if self.has_django { Some(&mut project) } else { None };
-        rollback::prepare(&mut self.database, &target(tag), runner, &wishes)
+        Ok(rollback::prepare(&mut self.database, &target(tag), runner, &options)?)
     }
 
     /// The plan in one line: `sql shop.0003, disk shop.0002`, or what speaks against it, a sentence a line.
@@ -294,15 +296,15 @@ impl Shop {
 
     /// Carries out a plan that was made before.
     pub fn execute(&mut self, prepared: &Prepared) -> Result<RolledBack> {
-        let manners = Manners {
+        let options = ExecutionOptions {
             lock_timeout: Duration::from_millis(100),
             wait: self.wait,
             verify: self.verify,
             max_lost_rows: self.max_lost_rows,
         };
         let actor = actor();
-        let order = Order { prepared, actor: &actor, manners: &manners };
-        rollback::execute(&mut self.database, &mut self.project, &order, &mut self.seen)
+        let order = Order { prepared, actor: &actor, options: &options };
+        Ok(rollback::execute(&mut self.database, &mut self.project, &order, &mut self.seen)?)
     }
 
     /// Goes back to this tag, or to the release before.
@@ -312,30 +314,30 @@ impl Shop {
     }
 
     /// Where the rollback that stopped part-way was going: the tag or the commit.
-    pub fn unfinished(&mut self) -> Result<Operation> {
-        open::to_resume(&mut self.database).map(|unfinished| unfinished.operation)
+    pub fn unfinished(&mut self) -> Result<RollbackEvent> {
+        Ok(unfinished::to_resume(&mut self.database)?.event)
     }
 
     /// Finishes the rollback that stopped part-way.
     pub fn resume(&mut self) -> Result<RolledBack> {
-        let commit = self.unfinished()?.to.map(|commit| commit.to_string()).unwrap_or_default();
+        let commit = self.unfinished()?.route.to.map(|commit| commit.to_string()).unwrap_or_default();
         self.roll_back(&commit)
     }
 
     /// Leaves the database where the rollback stopped.
-    pub fn abort(&mut self) -> Result<Operation> {
-        open::abort(&mut self.database, &actor())
+    pub fn abort(&mut self) -> Result<RollbackEvent> {
+        Ok(unfinished::abort(&mut self.database, &actor())?)
     }
 
     /// Settles what dead commands have left behind.
     pub fn settle(&mut self) -> Result<Vec<Operation>> {
-        open::settle(&mut self.database, &actor())
+        Ok(unfinished::settle(&mut self.database, &actor())?)
     }
 
     /// The rollback as a script.
     pub fn script(&mut self, tag: &str) -> Result<String> {
         let prepared = self.prepare(tag)?;
-        rollback::script(&mut self.database, &prepared, &actor())
+        Ok(rollback::script(&mut self.database, &prepared, &actor())?)
     }
 
     /// Rehearses a rollback on a copy, and writes into history how that went.
@@ -348,7 +350,7 @@ impl Shop {
             Err(error) => Some(error.cause()),
         };
         rollback::keep_rehearsal(&mut self.database, &prepared, &actor(), problem.as_deref())?;
-        rehearsed
+        Ok(rehearsed?)
     }
 
     /// Whether the database is ahead of the code of this tag; without a tag, of the files.
@@ -358,7 +360,7 @@ impl Shop {
         let mut project = self.project.clone();
         let runner: Option<&mut (dyn Runner + 'static)> =
             if self.has_django { Some(&mut project) } else { None };
-        ahead::ahead(&mut self.database, commit.as_ref(), runner, &keys)
+        Ok(ahead::ahead(&mut self.database, commit.as_ref(), runner, &keys)?)
     }
 
     /// Takes the lock for a `migrate` that applies these migrations, each with what it depends on, or undoes those with
@@ -374,8 +376,11 @@ impl Shop {
                 _ => Ok(()),
             }
         };
-        let taken = migrate::guard(&mut self.database, &planned, &actor(), &mut wait);
-        (taken.map(|holder| holder.map(|holder| Lock { _holder: holder })), waited_for)
+        let taken = migrate::lock(&mut self.database, &planned, &actor(), &mut wait);
+        (
+            taken.map(|holder| holder.map(|holder| Lock { _holder: holder })).map_err(EngineError::from),
+            waited_for,
+        )
     }
 
     fn planned(&self, word: &str) -> Planned {
@@ -396,26 +401,26 @@ impl Shop {
         let drawn = self.drawn.iter().filter(|drawn| wanted.contains(&drawn.facts.id));
         let capsules: Vec<_> = drawn.map(Drawn::capsule).collect();
         let keys = self.keys();
-        migrate::keep(&mut self.database, &keys, &capsules)
+        Ok(migrate::keep(&mut self.database, &keys, &capsules)?)
     }
 
     /// Whether a release was saved: then a `migrate` records.
     pub fn has_releases(&mut self) -> Result<bool> {
-        migrate::has_releases(&mut self.database)
+        Ok(migrate::has_releases(&mut self.database)?)
     }
 
     /// What an import would bring.
     pub fn plan_import(&mut self, repository: &FakeRepository, since: Option<&str>) -> Result<Import> {
         let (keys, actor) = (self.keys(), actor());
         let request = ImportRequest { since, actor: &actor, keys: &keys };
-        import::prepare(&mut self.database, repository as &dyn Repository, &request)
+        Ok(import::prepare(&mut self.database, repository as &dyn Repository, &request)?)
     }
 
     /// Imports.
     pub fn import(&mut self, repository: &FakeRepository, since: Option<&str>) -> Result<Import> {
         let (keys, actor) = (self.keys(), actor());
         let request = ImportRequest { since, actor: &actor, keys: &keys };
-        import::import(&mut self.database, repository as &dyn Repository, &request)
+        Ok(import::import(&mut self.database, repository as &dyn Repository, &request)?)
     }
 
     fn keys(&self) -> Keyring {

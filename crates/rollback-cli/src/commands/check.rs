@@ -7,14 +7,15 @@ use rollback_check::{Checked, Config, ConfigError, Finding, Level, Place, Range,
 use rollback_core::MigrationId;
 use rollback_revision::{Extent, File, Migrations, Revision, read_range};
 
+use super::context::Context;
 use super::range::{self, End, Ends, Nothing};
-use super::{Context, count};
 use crate::args::{CheckArguments, FailOn};
 use crate::console::{Level as Importance, safe};
 use crate::door::DoorKind;
 use crate::error::CliError;
 use crate::exit::ExitCode;
 use crate::findings::{self, Report, statistics, statistics_document};
+use crate::words::count;
 
 pub(crate) fn run(context: &mut Context<'_>, arguments: &CheckArguments) -> Result<i32, CliError> {
     if let Some(code) = &arguments.explain {

@@ -2,7 +2,7 @@
 
 use clap_complete::{Shell, generate};
 
-use super::Context;
+use super::context::Context;
 use crate::args;
 use crate::door::DoorKind;
 use crate::error::CliError;

@@ -7,7 +7,7 @@ use rollback_core::MigrationId;
 use rollback_core::graph::Graph;
 use rollback_revision::{Migrations, in_order};
 
-use super::Context;
+use super::context::Context;
 use super::range;
 use crate::args::{GraphArguments, GraphFormat};
 use crate::error::CliError;

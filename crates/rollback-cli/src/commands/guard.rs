@@ -1,17 +1,19 @@
 //! `guard`: is the database ahead of this code? And what to do then.
 
 use rollback_core::Release;
-use rollback_engine::ahead::{self, Ahead};
+use rollback_engine::cases::ahead::{self, Ahead};
 use rollback_revision::deployed::DeployedError;
 use serde_json::json;
 
-use super::{Context, label, lines, rollback};
-use crate::args::{GuardArguments, OnAhead, RollbackArguments, TargetArguments};
+use super::context::Context;
+use super::rollback;
+use crate::args::{GuardArguments, OnAhead};
 use crate::console::{Level, safe};
 use crate::document;
 use crate::door::DoorKind;
 use crate::error::CliError;
 use crate::exit::ExitCode;
+use crate::words::{label, lines};
 
 pub(crate) fn run(context: &mut Context<'_>, arguments: &GuardArguments) -> Result<i32, CliError> {
     let found = context.find_commit(arguments.commit.as_deref());
@@ -51,17 +53,7 @@ pub(crate) fn run(context: &mut Context<'_>, arguments: &GuardArguments) -> Resu
     context.say(Level::Warning, &describe(&ahead, command.as_deref()));
     match (arguments.on_ahead, ahead.target) {
         (OnAhead::Warn, _) => Ok(ExitCode::Done as i32),
-        (OnAhead::Rollback, Some(target)) => {
-            let commit = Some(target.commit.as_str().to_owned());
-            let arguments = RollbackArguments {
-                target: TargetArguments { commit, tag: None },
-                fake: false,
-                resume: false,
-                abort: false,
-                execution: arguments.execution.clone(),
-            };
-            rollback::run(context, &arguments, true)
-        }
+        (OnAhead::Rollback, Some(target)) => rollback::to(context, &target.commit, &arguments.execution),
         (OnAhead::Fail | OnAhead::Rollback, _) => Ok(ExitCode::Refused as i32),
     }
 }

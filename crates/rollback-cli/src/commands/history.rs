@@ -1,13 +1,14 @@
 //! `history`: what was done, newest first.
 
 use rollback_core::CommitId;
-use rollback_engine::releases;
+use rollback_engine::cases::releases;
 use rollback_engine::store::RecordedOperation;
 
-use super::{Context, count};
+use super::context::Context;
 use crate::console::Level;
 use crate::error::CliError;
 use crate::exit::ExitCode;
+use crate::words::count;
 use crate::{document, table};
 
 pub(crate) fn run(context: &mut Context<'_>, limit: u32) -> Result<ExitCode, CliError> {
@@ -26,22 +27,22 @@ pub(crate) fn run(context: &mut Context<'_>, limit: u32) -> Result<ExitCode, Cli
 
 fn row(recorded: &RecordedOperation) -> Vec<String> {
     let operation = &recorded.operation;
-    let short = |commit: &Option<CommitId>| commit.as_ref().map_or("", CommitId::short).to_owned();
-    let outcome = match &operation.failed_step {
-        Some(step) => format!("{} at {step}", operation.outcome),
-        None => operation.outcome.clone(),
+    let short = |commit: Option<&CommitId>| commit.map_or("", CommitId::short).to_owned();
+    let outcome = match operation.failed_step() {
+        Some(step) => format!("{} at {step}", operation.outcome().as_str()),
+        None => operation.outcome().as_str().to_owned(),
     };
-    let steps = match operation.steps.len() {
-        0 => String::new(),
-        number if number == operation.steps_done => count(number, "step"),
-        number => format!("{} of {number} steps", operation.steps_done),
+    let steps = match (operation.steps().len(), operation.steps_done()) {
+        (0, _) => String::new(),
+        (number, done) if number == done => count(number, "step"),
+        (number, done) => format!("{done} of {number} steps"),
     };
     vec![
         recorded.id.to_string(),
         recorded.at.replace('T', " "),
-        operation.kind.clone(),
-        short(&operation.from),
-        short(&operation.to),
+        operation.kind().as_str().to_owned(),
+        short(operation.from()),
+        short(operation.to()),
         steps,
         outcome,
         format!("{}@{}", operation.user, operation.host),

@@ -3,14 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rollback_core::MigrationId;
-use rollback_engine::import::{self, Import, ImportRequest, ImportedRelease};
+use rollback_engine::cases::import::{self, Import, ImportRequest, ImportedRelease};
 
-use super::{Context, count, range};
+use super::context::Context;
+use super::range;
 use crate::args::ImportArguments;
 use crate::console::{Level, safe};
 use crate::document;
 use crate::error::CliError;
 use crate::exit::ExitCode;
+use crate::words::count;
 
 pub(crate) fn run(context: &mut Context<'_>, arguments: &ImportArguments) -> Result<ExitCode, CliError> {
     refuse_empty(arguments)?;
@@ -37,8 +39,7 @@ pub(crate) fn run(context: &mut Context<'_>, arguments: &ImportArguments) -> Res
     Ok(ExitCode::Done)
 }
 
-const NO_KEY: &str =
-    "Warning: no key is here (DJANGO_ROLLBACK_KEY, `--key-file`), so no source is kept from git.";
+const NO_KEY: &str = "Warning: no key available (set DJANGO_ROLLBACK_KEY, or use `--key-file`), so no source is kept from git.";
 
 fn refuse_empty(arguments: &ImportArguments) -> Result<(), CliError> {
     match arguments.since.as_deref().map(str::trim) {

@@ -1,8 +1,8 @@
 //! `list`: the saved releases, newest first.
 
-use rollback_engine::releases::{self, ListedRelease};
+use rollback_engine::cases::releases::{self, ListedRelease};
 
-use super::Context;
+use super::context::Context;
 use crate::console::Level;
 use crate::error::CliError;
 use crate::exit::ExitCode;

@@ -1,20 +1,22 @@
 //! `plan`: what going back would do. The text is also what `rollback` shows before it begins.
 
 use rollback_core::plan::{Plan, Step, Way};
-use rollback_engine::rollback::{self, Loss, Prepared, Wishes};
+use rollback_engine::rollback::{self, Loss, PlanOptions, Prepared};
 use rollback_revision::{Extent, Revision, read_range};
 
-use super::{Context, count, label, range};
+use super::context::Context;
+use super::range;
 use crate::args::{PlanArguments, TargetArguments, WayArguments};
 use crate::console::{Level, safe};
 use crate::document;
 use crate::door::Session;
 use crate::error::CliError;
 use crate::exit::ExitCode;
+use crate::words::{count, label, values};
 
 pub(crate) fn run(context: &mut Context<'_>, arguments: &PlanArguments) -> Result<ExitCode, CliError> {
     let mut session = context.connect()?;
-    let prepared = prepare(context, &mut session, &arguments.target, &arguments.way, true)?;
+    let prepared = prepare(context, &mut session, &arguments.target, &arguments.way)?;
     prepared.check_verifiable()?;
     preview(context, &prepared)
 }
@@ -33,7 +35,7 @@ pub(crate) fn between_commits(context: &mut Context<'_>, range: &str) -> Result<
         let (from, to) = (safe(&ends.head.label), safe(&ends.base.label));
         context.out(&format!("Rollback from {from} to {to}: {}.\n", size(&plan)))?;
         print_steps(context, &plan)?;
-        print_remarks(context, &plan)?;
+        print_diagnostics(context, &plan)?;
     }
     range::leave(context, base, head);
     Ok(if plan.blockers.is_empty() { ExitCode::Done } else { ExitCode::Refused })
@@ -56,13 +58,17 @@ pub(crate) fn prepare(
     session: &mut Session,
     target: &TargetArguments,
     way: &WayArguments,
-    verify: bool,
 ) -> Result<Prepared, CliError> {
     let target = context.target(target)?;
     let ways = context.ways(way)?;
-    let wishes =
-        Wishes { ways: &ways, keys: &context.keys()?, verify, require_rehearsal: way.require_rehearsal };
-    Ok(rollback::prepare(session.database.as_mut(), &target, session.runner.as_deref_mut(), &wishes)?)
+    let options = PlanOptions {
+        ways: &ways,
+        keys: &context.keys()?,
+        verify: true,
+        require_rehearsal: way.require_rehearsal,
+        require_runner: false,
+    };
+    Ok(rollback::prepare(session.database.as_mut(), &target, session.runner.as_deref_mut(), &options)?)
 }
 
 /// Prints the whole plan for people: warnings and blockers with it.
@@ -74,7 +80,7 @@ fn print(context: &mut Context<'_>, prepared: &Prepared) -> Result<(), CliError>
         let removed: Vec<String> = prepared.removed.iter().map(label).collect();
         context.out(&format!("Releases that leave the list: {}.\n", removed.join(", ")))?;
     }
-    remarks(context, prepared)
+    diagnostics(context, prepared)
 }
 
 fn print_steps(context: &mut Context<'_>, plan: &Plan) -> Result<(), CliError> {
@@ -111,21 +117,16 @@ pub(crate) fn losses(prepared: &Prepared) -> String {
     text
 }
 
-/// `1 row or value`, `2 rows and values`.
-pub(crate) fn values(number: i64) -> String {
-    if number == 1 { "1 row or value".to_owned() } else { format!("{number} rows and values") }
-}
-
 fn count_of(number: i64, thing: &str) -> String {
     count(usize::try_from(number).unwrap_or_default(), thing)
 }
 
 /// Warnings to whoever listens, blockers with their way out to whoever reads the plan.
-pub(crate) fn remarks(context: &mut Context<'_>, prepared: &Prepared) -> Result<(), CliError> {
-    print_remarks(context, &prepared.plan)
+pub(crate) fn diagnostics(context: &mut Context<'_>, prepared: &Prepared) -> Result<(), CliError> {
+    print_diagnostics(context, &prepared.plan)
 }
 
-fn print_remarks(context: &mut Context<'_>, plan: &Plan) -> Result<(), CliError> {
+fn print_diagnostics(context: &mut Context<'_>, plan: &Plan) -> Result<(), CliError> {
     for warning in &plan.warnings {
         context.say(Level::Warning, &format!("Warning: {}.", safe(warning)));
     }

@@ -8,7 +8,7 @@ use rollback_core::plan::{Step, Way};
 use rollback_engine::ports::Observer;
 use serde_json::json;
 
-use super::Context;
+use super::context::Context;
 use crate::console::{Console, Level, Stream, safe};
 use crate::document;
 

@@ -11,7 +11,7 @@ use rollback_revision::{
     RevisionError, Subproject,
 };
 
-use super::Context;
+use super::context::Context;
 use crate::console::safe;
 use crate::door::DoorKind;
 use crate::error::CliError;
@@ -93,7 +93,7 @@ impl Context<'_> {
             return Ok(None);
         }
         let mut session = self.connect()?;
-        let releases = rollback_engine::releases::list(session.database.as_mut())?;
+        let releases = rollback_engine::cases::releases::list(session.database.as_mut())?;
         Ok(releases.into_iter().next().map(|listed| listed.release.commit))
     }
 }

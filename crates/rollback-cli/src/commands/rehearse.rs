@@ -1,16 +1,17 @@
 //! `rehearse`: going back on a scratch copy, and up again.
 
-use rollback_engine::EngineError;
-use rollback_engine::rollback::{self, Prepared, Rehearsed};
+use rollback_engine::rollback::{self, Prepared, Rehearsed, RollbackError};
 use serde_json::json;
 
-use super::{Context, count, label, plan};
+use super::context::Context;
+use super::plan;
 use crate::args::PlanArguments;
 use crate::console::{Level, safe};
 use crate::document;
 use crate::door::Session;
 use crate::error::CliError;
 use crate::exit::ExitCode;
+use crate::words::{count, label};
 
 pub(crate) fn run(context: &mut Context<'_>, arguments: &PlanArguments) -> Result<ExitCode, CliError> {
     let choice = context.database_choice();
@@ -55,17 +56,17 @@ pub(crate) fn run(context: &mut Context<'_>, arguments: &PlanArguments) -> Resul
     }
 }
 
-type Outcome = Result<Vec<Rehearsed>, EngineError>;
+type Outcome = Result<Vec<Rehearsed>, RollbackError>;
 
 fn on(
     context: &mut Context<'_>,
     scratch: &mut Session,
     arguments: &PlanArguments,
 ) -> Result<(Prepared, Outcome), CliError> {
-    let prepared = plan::prepare(context, scratch, &arguments.target, &arguments.way, true)?;
+    let prepared = plan::prepare(context, scratch, &arguments.target, &arguments.way)?;
     if !prepared.plan.blockers.is_empty() {
         plan::preview(context, &prepared)?;
-        return Err(EngineError::Blocked { blockers: prepared.plan.blockers.len() }.into());
+        return Err(RollbackError::Blocked { blockers: prepared.plan.blockers.len() }.into());
     }
     let runner = scratch.runner.as_deref_mut();
     let runner = runner.ok_or_else(|| CliError::other("a rehearsal needs the project", None))?;

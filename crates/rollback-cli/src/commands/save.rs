@@ -1,17 +1,18 @@
 //! `save`: records which migrations belong to the deployed commit.
 
 use rollback_core::{MigrationId, Target};
-use rollback_engine::releases;
-use rollback_engine::save::{self, SaveOutcome, SaveRequest, Saved};
+use rollback_engine::cases::releases;
+use rollback_engine::cases::save::{self, SaveOutcome, SaveRequest, Saved};
 use rollback_revision::deployed::Found;
 
-use super::{Context, count, label, lines};
+use super::context::Context;
 use crate::args::SaveArguments;
 use crate::console::{Level, safe};
 use crate::document;
 use crate::door::Session;
 use crate::error::CliError;
 use crate::exit::ExitCode;
+use crate::words::{count, label, lines};
 
 pub(crate) fn run(context: &mut Context<'_>, arguments: &SaveArguments) -> Result<ExitCode, CliError> {
     let found = context.find_commit(arguments.commit.as_deref())?;

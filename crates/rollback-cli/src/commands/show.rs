@@ -1,13 +1,14 @@
 //! `show`: one release with its migrations.
 
-use rollback_engine::releases::{self, ShownRelease};
+use rollback_engine::cases::releases::{self, ShownRelease};
 
-use super::{Context, lines};
+use super::context::Context;
 use crate::args::TargetArguments;
 use crate::console::safe;
 use crate::document;
 use crate::error::CliError;
 use crate::exit::ExitCode;
+use crate::words::lines;
 
 pub(crate) fn run(context: &mut Context<'_>, arguments: &TargetArguments) -> Result<ExitCode, CliError> {
     let target = context.named_target(arguments)?;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use rollback_revision::deployed::{self, STAMP_FILE};
 use serde_json::json;
 
-use super::Context;
+use super::context::Context;
 use crate::console::{Level, safe};
 use crate::error::CliError;
 use crate::exit::ExitCode;

@@ -1,13 +1,14 @@
 //! `status`: where the database stands against the current release.
 
 use rollback_core::schema;
-use rollback_engine::releases::{self, Status};
+use rollback_engine::cases::releases::{self, Status};
 
-use super::{Context, count, label, lines};
+use super::context::Context;
 use crate::console::safe;
 use crate::document;
 use crate::error::CliError;
 use crate::exit::ExitCode;
+use crate::words::{count, label, lines};
 
 pub(crate) fn run(context: &mut Context<'_>) -> Result<ExitCode, CliError> {
     let mut session = context.connect()?;

@@ -114,7 +114,7 @@ fn of_a_rollback() {
     --- stdout
     {"format":1,"from":{"commit":"1111111111111111111111111111111111111111","tags":["v1"],"saved_at":"YYYY-MM-DDThh:mm:ssZ"},"to":{"commit":"1111111111111111111111111111111111111111","tags":["v1"],"saved_at":"YYYY-MM-DDThh:mm:ssZ"},"steps":[],"blockers":[],"warnings":[],"atomic":true,"segments":[],"losses":[],"lost_rows":0,"releases_removed":[],"outcome":"nothing-to-do","verified":null,"notes":[]}
     --- stderr
-    The database is at 1111111 (v1) already: nothing to do.
+    The database is already at 1111111 (v1); nothing to do.
     --- exit code 0
     "#);
 }
@@ -132,7 +132,7 @@ fn of_a_rollback_that_fails() {
     Rollback from 2222222 (v2) to 1111111 (v1): 1 step in one transaction.
       Unapplying shop.0002_price... FAILED
     error: shop.0002_price could not be undone, and everything is as it was before: ValueError: no
-      hint: nothing was changed: mend the cause, then run this again
+      hint: nothing was changed: fix the cause, then run this again
     --- exit code 1
     "#);
 }

@@ -47,14 +47,14 @@ fn cases() -> Vec<Case> {
     const BACK: &[&str] = &["plan -t v1", "rollback -t v1"];
     const BACK_AND_SHOW: &[&str] = &["plan -t v1", "rollback -t v1", "show -t v1"];
     const BACK_AND_HISTORY: &[&str] = &["plan -t v1", "rollback -t v1", "history"];
-    let of_release = |what: &str, tag: &str| format!("the stored {what} of release {}", commit_of(tag));
+    let of_release = |what: &str, tag: &str| format!("the {what} of release {}", commit_of(tag));
     let mut cases = Vec::new();
     for (change, is_newer) in [(newer as fn(&str, &str, u8) -> String, true), (changed, false)] {
         let mut add = |sql: String, says: String, refused| cases.push(Case { sql, says, refused, is_newer });
-        add(change(APPLIED, "applied_set", 1), of_release("set", "v1"), BACK_AND_SHOW);
-        add(change(APPLIED, "applied_set", 2), of_release("set", "v2"), &["show", "status"]);
-        add(change(SCHEMAS, "schema", 1), of_release("schema", "v1"), BACK);
-        add(change(SCHEMAS, "schema", 2), of_release("schema", "v2"), &["status"]);
+        add(change(APPLIED, "applied_set", 1), of_release("list of migrations", "v1"), BACK_AND_SHOW);
+        add(change(APPLIED, "applied_set", 2), of_release("list of migrations", "v2"), &["show", "status"]);
+        add(change(SCHEMAS, "schema", 1), of_release("stored schema", "v1"), BACK);
+        add(change(SCHEMAS, "schema", 2), of_release("stored schema", "v2"), &["status"]);
     }
     for (body, is_newer) in [(NEWER, true), ("[", false)] {
         let line = format!("row 3 of {HISTORY}");

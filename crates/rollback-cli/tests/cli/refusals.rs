@@ -153,7 +153,7 @@ fn there_is_no_release_before() {
     assert_snapshot!(shop.door().run("rollback"), @"
     --- stderr
     error: no release was saved before the current one, 1111111 (v1)
-      hint: name the release with `-c COMMIT` or `-t TAG`; `list` shows the saved ones
+      hint: name the release with `-c COMMIT` or `-t TAG`; `list` shows the saved releases
     --- exit code 1
     ");
 }
@@ -211,44 +211,44 @@ fn damaged_rows() {
     let set = "hash = (SELECT applied_set FROM django_rollback_appsstate WHERE id = 1)";
     assert_snapshot!(damaged(&format!("UPDATE django_rollback_appliedset SET body = body || ' ' WHERE {set}"), "rollback"), @"
     --- stderr
-    error: the stored set of release 1111111111111111111111111111111111111111 cannot be used: its content does not match its hash 6434d79a4779b73106593fc4e5c1566f72f1fe3a31fcdbd0116532c28d6c5f11
-      hint: it was changed from outside: restore it from a backup, or go back to another release
+    error: the list of migrations of release 1111111111111111111111111111111111111111 cannot be used: its content does not match its hash 6434d79a4779b73106593fc4e5c1566f72f1fe3a31fcdbd0116532c28d6c5f11
+      hint: something else changed it: restore it from a backup, or go back to another release
     --- exit code 1
     ");
     assert_snapshot!(damaged(&format!("DELETE FROM django_rollback_appliedset WHERE {set}"), "rollback"), @"
     --- stderr
-    error: the stored set of release 1111111111111111111111111111111111111111 in the SQLite database in memory is damaged: it is missing
-      hint: it was changed from outside: mend it, or restore it from a backup
+    error: the list of migrations of release 1111111111111111111111111111111111111111 in the SQLite database in memory is damaged: it is missing
+      hint: something else changed it: repair it, or restore it from a backup
     --- exit code 1
     ");
     assert_snapshot!(damaged("UPDATE django_rollback_appsstate SET tags = '[\"v1' WHERE id = 1", "rollback"), @"
     --- stderr
     error: row 1 of django_rollback_appsstate in the SQLite database in memory is damaged: in the column tags, EOF while parsing a string at line 1 column 4
-      hint: it was changed from outside: mend it, or restore it from a backup
+      hint: something else changed it: repair it, or restore it from a backup
     --- exit code 1
     ");
     assert_snapshot!(damaged("UPDATE django_rollback_appsstate SET tags = '{\"v1\": 1}' WHERE id = 1", "list"), @"
     --- stderr
     error: row 1 of django_rollback_appsstate in the SQLite database in memory is damaged: in the column tags, invalid type: map, expected a sequence at line 1 column 0
-      hint: it was changed from outside: mend it, or restore it from a backup
+      hint: something else changed it: repair it, or restore it from a backup
     --- exit code 1
     ");
     assert_snapshot!(damaged("UPDATE django_rollback_appsstate SET \"commit\" = 'nonsense' WHERE id = 1", "list"), @"
     --- stderr
     error: row 1 of django_rollback_appsstate in the SQLite database in memory is damaged: in the column commit, `nonsense` is not a commit hash: it may only contain the digits 0-9 and a-f
-      hint: it was changed from outside: mend it, or restore it from a backup
+      hint: something else changed it: repair it, or restore it from a backup
     --- exit code 1
     ");
     assert_snapshot!(damaged("UPDATE django_rollback_appsstate SET \"commit\" = '' WHERE id = 1", "save"), @"
     --- stderr
     error: row 1 of django_rollback_appsstate in the SQLite database in memory is damaged: in the column commit, the commit is empty
-      hint: it was changed from outside: mend it, or restore it from a backup
+      hint: something else changed it: repair it, or restore it from a backup
     --- exit code 1
     ");
     assert_snapshot!(damaged("UPDATE django_rollback_operation SET body = '{}' WHERE id = 2", "history"), @"
     --- stderr
     error: row 2 of django_rollback_operation in the SQLite database in memory is damaged: in the column body, missing field `kind` at line 1 column 2
-      hint: it was changed from outside: mend it, or restore it from a backup
+      hint: something else changed it: repair it, or restore it from a backup
     --- exit code 1
     ");
 }
@@ -282,7 +282,7 @@ fn tables_that_are_missing_or_newer() {
     let newer = "INSERT INTO django_migrations (app, name, applied) VALUES ('django_rollback', '0099_future', '2026-01-01')";
     assert_snapshot!(damaged(newer, "save"), @"
     --- stderr
-    error: a newer django-rollback made the tables in the SQLite database in memory: django_rollback.0099_future is applied, and this version does not know it
+    error: a newer django-rollback made the tables in the SQLite database in memory: this version does not know django_rollback.0099_future, which is applied
       hint: use the version of django-rollback that the newer release has
     --- exit code 1
     ");
@@ -301,7 +301,7 @@ fn documents_of_a_newer_version() {
     };
     assert_snapshot!(damaged(&stored("django_rollback_appliedset", "applied_set", "4, "), "rollback"), @"
     --- stderr
-    error: the stored set of release 1111111111111111111111111111111111111111 cannot be used: it has format 2, but this version reads at most format 1
+    error: the list of migrations of release 1111111111111111111111111111111111111111 cannot be used: it has format 2, but this version reads at most format 1
       hint: use the version of django-rollback that the newer release has
     --- exit code 1
     ");

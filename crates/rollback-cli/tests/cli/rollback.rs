@@ -128,7 +128,7 @@ fn a_rollback() {
     ");
     assert_snapshot!(door.run("rollback -t v1"), @"
     --- stdout
-    The database is at 1111111 (v1) already: nothing to do.
+    The database is already at 1111111 (v1); nothing to do.
     --- exit code 0
     ");
     assert_snapshot!(door.run("status"), @"
@@ -167,7 +167,7 @@ fn data_that_would_be_lost_needs_consent() {
     Lost: 2 rows and values.
       2 values of shop_0001_item.price, by undoing shop.0002_price
     error: the rollback would lose 2 rows and values, and nobody has accepted that
-      hint: the plan shows what and where: `--accept-data-loss` loses it, `--max-lost-rows N` no more than N; or copy it first
+      hint: the plan shows what and where: copy the data first; or accept the loss with `--accept-data-loss`, or with `--max-lost-rows N` up to N rows and values
     --- exit code 1
     ");
     assert_snapshot!(shop.door().run("rollback --max-lost-rows 1"), @"
@@ -177,7 +177,7 @@ fn data_that_would_be_lost_needs_consent() {
     Lost: 2 rows and values.
       2 values of shop_0001_item.price, by undoing shop.0002_price
     error: the rollback would lose 2 rows and values, and at most 1 may be lost
-      hint: the plan shows what and where: `--accept-data-loss` loses it, `--max-lost-rows N` no more than N; or copy it first
+      hint: the plan shows what and where: copy the data first; or accept the loss with `--accept-data-loss`, or with `--max-lost-rows N` up to N rows and values
     --- exit code 1
     ");
     assert_eq!(shop.applied(), "shop.0001_item shop.0002_price");
@@ -257,8 +257,8 @@ fn a_blocked_rollback() {
       hint: run the command from the image or checkout of a release that has gone.0001, with its app in INSTALLED_APPS
     --- stderr
     Warning: gone.0001 was applied after the current release 2222222 (v2) was saved.
-    error: the rollback cannot run: 1 thing is in the way
-      hint: nothing was changed: each blocker above says the way out
+    error: the rollback is blocked: 1 problem
+      hint: nothing was changed: each blocker above comes with a way out
     --- exit code 1
     ");
     assert_snapshot!(shop.door().run("plan"), @"
@@ -292,7 +292,7 @@ fn every_blocker_says_the_way_out() {
     Releases that leave the list: 2222222 (v2).
     Blocker: shop.0002 cannot be undone: RunSQL is irreversible.
       hint: give the operation a reverse in shop.0002 (`noop` if there is nothing to undo), deploy that file and run the command again; or go back to a release that has shop.0002
-    Blocker: shop.0003 must be undone, but its file is missing and its archived source cannot be used: its source was not there when it was saved.
+    Blocker: shop.0003 must be undone, but its file is missing and its archived source cannot be used: its source was missing when it was saved.
       hint: run the command from the image or checkout of 2222222 (v2)
     --- exit code 1
     ");
@@ -318,7 +318,7 @@ fn every_blocker_says_the_way_out() {
     Releases that leave the list: 2222222 (v2).
     Blocker: shop.0002 cannot be undone: RunSQL is irreversible.
       hint: give the operation a reverse in shop.0002 (`noop` if there is nothing to undo), deploy that file and run the command again; or go back to a release that has shop.0002
-    Blocker: shop.0003 must be undone, but its file is missing and its archived source cannot be used: its source was not there when it was saved.
+    Blocker: shop.0003 must be undone, but its file is missing and its archived source cannot be used: its source was missing when it was saved.
       hint: run the command from the image or checkout of 2222222 (v2)
     Blocker: this plan for 1111111 (v1) was never rehearsed.
       hint: run `manage.py rollback rehearse` with the code of the current release: it works on a scratch copy. Or leave out `--require-rehearsal`
@@ -336,7 +336,7 @@ fn a_step_that_fails() {
     --- stderr
       Unapplying shop.0002_price... FAILED
     error: shop.0002_price could not be undone, and everything is as it was before: ValueError: the price is missing
-      hint: nothing was changed: mend the cause, then run this again
+      hint: nothing was changed: fix the cause, then run this again
     --- exit code 1
     ");
     assert_eq!(shop.applied(), "shop.0001_item shop.0002_price");
@@ -355,7 +355,7 @@ fn recorded_sql_that_fails_is_followed_by_djangos_own_way() {
     --- stderr
       Unapplying shop.0002_price... FAILED
     error: shop.0002_price could not be undone, and everything is as it was before: no such column: ""prize""
-      hint: nothing was changed: mend the cause, then run this again
+      hint: nothing was changed: fix the cause, then run this again
     --- exit code 1
     "#);
     assert_snapshot!(shop.door().run("rollback"), @r#"
@@ -366,7 +366,7 @@ fn recorded_sql_that_fails_is_followed_by_djangos_own_way() {
     The database is back at 1111111 (v1), and its schema is the one that the release had.
     --- stderr
       Unapplying shop.0002_price... FAILED
-    Warning: the recorded SQL did not do (shop.0002_price: no such column: ""prize""). Nothing was changed; now by Django itself.
+    Warning: recorded SQL failed (shop.0002_price: no such column: ""prize"") and was rolled back; retrying through Django.
     --- exit code 0
     "#);
     assert_eq!(shop.applied(), "shop.0001_item");
@@ -382,7 +382,7 @@ fn a_schema_that_is_not_the_releases() {
       Unapplying shop.0002_price... OK (TIME)
     --- stderr
     error: after all steps the schema is not the one that 1111111 (v1) was saved with, and everything is as it was before: index left_behind of shop_0001_item is unexpected: `create on shop_0001_item ( name )`
-      hint: a migration does not go back exactly: mend its reverse, deploy that file and run this again; `--no-verify` accepts the result as it is
+      hint: a migration does not go back exactly: fix its reverse, deploy that file and run this again; `--no-verify` accepts the result as it is
     --- exit code 1
     ");
     assert_snapshot!(shop.door().run("rollback --way disk --no-verify"), @"
@@ -424,7 +424,7 @@ fn another_session_holds_the_lock() {
     Rollback from 2222222 (v2) to 1111111 (v1): 1 step in one transaction.
     --- stderr
     error: another save, rollback or migrate holds the lock in the SQLite database in memory: save by deploy@web-1, since YYYY-MM-DDThh:mm:ssZ
-      hint: wait until it has ended and run this again; `history` shows what was done
+      hint: wait until it has ended, then run this again
     --- exit code 1
     ");
     assert_snapshot!(shop.door().run("list"), @"
@@ -492,12 +492,12 @@ fn part_way_resumed() {
     Warning: shop.0003_fill has `atomic = False`, and its RunPython (operation 1) must run outside a transaction: the steps before it are committed first, so a later failure leaves the rollback part-way.
       Unapplying shop.0002_price... FAILED
     error: stopped after 2 of 3 steps: shop.0002_price could not be undone: ValueError: no
-      hint: the steps that are done are recorded: mend the cause, then run the same command again, which goes on from here; `status` shows where the database is
+      hint: the finished steps are recorded: fix the cause, then run the same command again, which goes on from here; `status` shows where the database is
     --- exit code 3
     ");
     assert_snapshot!(shop.door().run("rollback -t v2"), @"
     --- stdout
-    The database is at 2222222 (v2) already: nothing to do.
+    The database is already at 2222222 (v2); nothing to do.
     --- stderr
     Warning: shop.0003_fill, shop.0004_name of the release are no longer applied; `migrate` with the release's code applies them again.
     --- exit code 0
@@ -530,7 +530,7 @@ fn part_way_left_there() {
     Warning: shop.0003_fill has `atomic = False`, and its RunPython (operation 1) must run outside a transaction: the steps before it are committed first, so a later failure leaves the rollback part-way.
       Unapplying shop.0003_fill... FAILED
     error: stopped after 1 of 3 steps: shop.0003_fill could not be undone: ValueError: no
-      hint: the steps that are done are recorded: mend the cause, then run the same command again, which goes on from here; `status` shows where the database is
+      hint: the finished steps are recorded: fix the cause, then run the same command again, which goes on from here; `status` shows where the database is
     --- exit code 3
     ");
     assert_snapshot!(shop.copy().door().run("rollback --abort --format json"), @r#"
@@ -544,7 +544,7 @@ fn part_way_left_there() {
     These are still applied:
       shop.0003_fill
       shop.0002_price
-    To apply again what is undone: `manage.py migrate` with the code of 2222222. To go on after all: the same rollback once more.
+    To apply again what is undone, run `manage.py migrate` with the code of 2222222. To go on after all, run the same rollback once more.
     --- exit code 0
     "#);
     assert_snapshot!(shop.door().run("rollback --abort"), @"
@@ -556,7 +556,7 @@ fn part_way_left_there() {
     These are still applied:
       shop.0003_fill
       shop.0002_price
-    To apply again what is undone: `manage.py migrate` with the code of 2222222. To go on after all: the same rollback once more.
+    To apply again what is undone, run `manage.py migrate` with the code of 2222222. To go on after all, run the same rollback once more.
     --- exit code 0
     ");
     assert_snapshot!(shop.door().run("rollback --abort"), @"
@@ -616,8 +616,8 @@ fn the_binary_hands_over_what_only_django_can_do() {
       hint: run the command in the folder of the project's `manage.py`, name it with `-p`, or run `manage.py rollback_migrations` there
     --- stderr
     Warning: losses are not counted here; `manage.py rollback plan` counts them.
-    error: the rollback cannot run: 1 thing is in the way
-      hint: nothing was changed: each blocker above says the way out
+    error: the rollback is blocked: 1 problem
+      hint: nothing was changed: each blocker above comes with a way out
     --- exit code 1
     ");
     door.has_project = true;
@@ -643,14 +643,14 @@ fn what_was_handed_over_must_meet_the_same_database() {
     assert_snapshot!(shop.door().run(&line), @"
     --- stderr
     error: manage.py sees another database, or another state of it, than the URL that was given
-      hint: compare the setting DATABASES with the URL; nothing was changed
+      hint: nothing was changed: compare the setting DATABASES with the URL
     --- exit code 1
     ");
     let elsewhere = format!("handed-over --commit {} --expect 00", commit_of("v9"));
     assert_snapshot!(shop.door().run(&elsewhere), @"
     --- stderr
     error: manage.py sees another database, or another state of it, than the URL that was given
-      hint: compare the setting DATABASES with the URL; nothing was changed
+      hint: nothing was changed: compare the setting DATABASES with the URL
     --- exit code 1
     ");
 }
@@ -713,7 +713,7 @@ fn guard_where_nothing_can_be_told() {
     door.variable("DJANGO_ROLLBACK_COMMIT", commit_of("v9").as_str());
     assert_snapshot!(door.run("guard"), @"
     --- stderr
-    error: commit 9999999999999999999999999999999999999999 was never saved here, and no Django is here that could tell which migrations its code has
+    error: commit 9999999999999999999999999999999999999999 was never saved in this database, and without Django its migrations are unknown
       hint: use `manage.py rollback guard`, which sees the migration files, or name a saved commit with `--commit`
     --- exit code 1
     ");
@@ -738,7 +738,7 @@ fn a_script_for_sqlite3() {
     assert_snapshot!(binary().run("sql -t v1"), @r#"
     --- stdout
     -- Rollback of the SQLite database in memory from 2222222 (v2) to 1111111 (v1).
-    -- Written by django-rollback VERSION. It may be run once, and only on this database.
+    -- Written by django-rollback VERSION. Run it once, and only on this database.
     -- Run it with: sqlite3 DATABASE < FILE
     -- If a check or a statement fails, nothing is changed. `django-rollback status` says how it ended.
     .bail on
@@ -769,7 +769,7 @@ fn a_script_for_sqlite3() {
     CREATE TEMP TABLE django_rollback_check (holds INTEGER, CONSTRAINT "the columns are not those that the release had" CHECK (holds));
     INSERT INTO django_rollback_check SELECT NOT EXISTS (WITH expected (t, c) AS (VALUES ('shop_0001_item', 'id'), ('shop_0001_item', 'name')), found (t, c) AS (SELECT m.name, c.name FROM sqlite_master m JOIN pragma_table_xinfo(m.name) c WHERE m.type = 'table' AND m.name IN ('shop_0001_item')) SELECT * FROM (SELECT * FROM expected EXCEPT SELECT * FROM found) UNION ALL SELECT * FROM (SELECT * FROM found EXCEPT SELECT * FROM expected));
     DROP TABLE IF EXISTS temp.django_rollback_check;
-    CREATE TEMP TABLE django_rollback_check (holds INTEGER, CONSTRAINT "a row refers to another one that is not there" CHECK (holds));
+    CREATE TEMP TABLE django_rollback_check (holds INTEGER, CONSTRAINT "a row refers to another one that does not exist" CHECK (holds));
     INSERT INTO django_rollback_check SELECT NOT EXISTS (SELECT 1 FROM pragma_foreign_key_check);
     DROP TABLE temp.django_rollback_check;
     COMMIT;
@@ -790,8 +790,8 @@ fn a_script_that_cannot_be_written() {
     Blocker: shop.0002 cannot be undone with `--way sql`: its SQL was not recorded.
       hint: allow another way, or run the command from the image or checkout of 2222222 (v2)
     --- stderr
-    error: the rollback cannot run: 1 thing is in the way
-      hint: nothing was changed: each blocker above says the way out
+    error: the rollback is blocked: 1 problem
+      hint: nothing was changed: each blocker above comes with a way out
     --- exit code 1
     ");
 }

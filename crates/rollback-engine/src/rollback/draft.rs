@@ -3,29 +3,27 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rollback_core::plan::{self, Blocker, Means, Plan, Situation, Warning, Way};
-use rollback_core::{
-    APP_LABEL, AppliedRow, AppliedSet, MigrationFacts, MigrationId, ProjectFacts, Recording,
-};
+use rollback_core::{APP_LABEL, AppliedRow, AppliedSet, MigrationFacts, MigrationId, ProjectFacts};
 
-use super::Wishes;
-use crate::capsules::{self, Kept};
-use crate::error::EngineError;
+use super::error::RollbackError;
+use super::prepared::PlanOptions;
+use super::steps::Recordings;
+use crate::cases::releases;
 use crate::ports::Runner;
-use crate::releases;
-use crate::store::{Store, StoredRelease};
+use crate::store::{CheckedCapsule, Store, StoredRelease, checked_capsules};
 
 pub(super) struct Draft<'d> {
     /// The releases from the newest to the target.
     releases: &'d [StoredRelease],
     rows: &'d [AppliedRow],
-    /// What the project's files say; none where there is no project, or where nobody had to ask yet.
-    pub(super) project: Option<ProjectFacts>,
-    wishes: &'d Wishes<'d>,
+    /// What the project's files say; `None` if there is no project, or nobody had to ask yet.
+    project: Option<ProjectFacts>,
+    options: &'d PlanOptions<'d>,
     /// The ways that may be taken.
     ways: &'d [Way],
-    pub(super) kept: BTreeMap<MigrationId, Kept>,
+    capsules: BTreeMap<MigrationId, CheckedCapsule>,
     means: BTreeMap<MigrationId, Means>,
-    pub(super) recordings: BTreeMap<MigrationId, Recording>,
+    recordings: Recordings,
     /// The archived sources that the runner has.
     loaded: BTreeSet<MigrationId>,
 }
@@ -35,13 +33,24 @@ impl<'d> Draft<'d> {
         store: &mut Store<'_>,
         releases: &'d [StoredRelease],
         rows: &'d [AppliedRow],
-        wishes: &'d Wishes<'d>,
-    ) -> Result<Self, EngineError> {
-        let kept = capsules::kept(store, wishes.keys, releases.first())?;
-        let (dialect, has_key) = (store.dialect(), !wishes.keys.is_empty());
-        let means = kept.iter().map(|(id, kept)| (id.clone(), kept.means(dialect, has_key))).collect();
+        options: &'d PlanOptions<'d>,
+    ) -> Result<Self, RollbackError> {
+        let capsules = checked_capsules(store, options.keys, releases.first())?;
+        let (vendor, has_key) = (store.session.rules().vendor(), !options.keys.is_empty());
+        let means =
+            capsules.iter().map(|(id, capsule)| (id.clone(), capsule.means(vendor, has_key))).collect();
         let (recordings, loaded) = (BTreeMap::new(), BTreeSet::new());
-        Ok(Self { releases, rows, project: None, wishes, ways: wishes.ways, kept, means, recordings, loaded })
+        Ok(Self {
+            releases,
+            rows,
+            project: None,
+            options,
+            ways: options.ways,
+            capsules,
+            means,
+            recordings,
+            loaded,
+        })
     }
 
     /// The plan, with everything at hand that it takes out of the database.
@@ -49,7 +58,7 @@ impl<'d> Draft<'d> {
         &mut self,
         store: &mut Store<'_>,
         mut runner: Option<&mut (dyn Runner + 'static)>,
-    ) -> Result<(Plan, AppliedSet), EngineError> {
+    ) -> Result<(Plan, AppliedSet), RollbackError> {
         if self.ways.first() == Some(&Way::Sql) || runner.is_none() {
             let (plan, target) = self.plan_with(store, None)?;
             if runner.is_none() || is_done_by_sql(&plan) {
@@ -57,10 +66,10 @@ impl<'d> Draft<'d> {
             }
         }
         self.project =
-            runner.as_mut().map(|runner| runner.facts()).transpose().map_err(EngineError::project)?;
+            runner.as_mut().map(|runner| runner.facts()).transpose().map_err(RollbackError::project)?;
         let (plan, target) = self.plan_with(store, runner.as_deref_mut())?;
         let lacks_file = |blocker: &Blocker| matches!(blocker, Blocker::MissingFile { .. });
-        if self.wishes.verify || !self.ways.contains(&Way::Sql) || !plan.blockers.iter().any(lacks_file) {
+        if self.options.verify || !self.ways.contains(&Way::Sql) || !plan.blockers.iter().any(lacks_file) {
             return Ok((plan, target));
         }
         // The user does without the check of the result, and there is nothing but recorded SQL.
@@ -73,7 +82,7 @@ impl<'d> Draft<'d> {
         &mut self,
         store: &mut Store<'_>,
         mut runner: Option<&mut (dyn Runner + 'static)>,
-    ) -> Result<(Plan, AppliedSet), EngineError> {
+    ) -> Result<(Plan, AppliedSet), RollbackError> {
         let target = &self.releases[self.releases.len() - 1];
         let target = match releases::applied_at(store, target, self.rows, self.project.as_ref())? {
             Ok(target) => target,
@@ -82,7 +91,8 @@ impl<'d> Draft<'d> {
                 return Ok((Plan { blockers, ..Plan::default() }, AppliedSet::default()));
             }
         };
-        let remembered: Vec<MigrationFacts> = self.kept.values().map(Kept::trusted_facts).collect();
+        let remembered: Vec<MigrationFacts> =
+            self.capsules.values().map(CheckedCapsule::trusted_facts).collect();
         let mut plan = self.plan_once(&target, &remembered);
         while !self.take_out(store, runner.as_deref_mut(), &plan)? {
             plan = self.plan_once(&target, &remembered);
@@ -103,7 +113,7 @@ impl<'d> Draft<'d> {
             remembered,
             means: &self.means,
             ways: self.ways,
-            is_verified: self.wishes.verify && has_schema,
+            is_verified: self.options.verify && has_schema,
             own_app: APP_LABEL,
         })
     }
@@ -114,13 +124,13 @@ impl<'d> Draft<'d> {
         store: &mut Store<'_>,
         runner: Option<&mut (dyn Runner + 'static)>,
         plan: &Plan,
-    ) -> Result<bool, EngineError> {
+    ) -> Result<bool, RollbackError> {
         let mut is_usable = true;
         for step in plan.steps.iter().filter(|step| step.way == Way::Sql) {
             if self.recordings.contains_key(&step.migration) {
                 continue;
             }
-            match self.kept[&step.migration].recording(store)? {
+            match self.capsules[&step.migration].recording(store)? {
                 Ok(recording) => drop(self.recordings.insert(step.migration.clone(), recording)),
                 Err(reason) => {
                     self.distrust(&step.migration, reason);
@@ -139,7 +149,7 @@ impl<'d> Draft<'d> {
         store: &mut Store<'_>,
         runner: &mut dyn Runner,
         plan: &Plan,
-    ) -> Result<bool, EngineError> {
+    ) -> Result<bool, RollbackError> {
         let mut is_usable = true;
         let mut sources = Vec::new();
         let files: BTreeSet<&MigrationId> =
@@ -152,7 +162,7 @@ impl<'d> Draft<'d> {
             if self.loaded.contains(migration) {
                 continue;
             }
-            match self.kept[migration].source(store)? {
+            match self.capsules[migration].source(store)? {
                 Ok(text) => sources.push((migration.clone(), text)),
                 Err(reason) => {
                     self.distrust(migration, reason);
@@ -163,7 +173,7 @@ impl<'d> Draft<'d> {
         if sources.is_empty() {
             return Ok(is_usable);
         }
-        let failed = runner.load(&sources).map_err(EngineError::project)?;
+        let failed = runner.load(&sources).map_err(RollbackError::project)?;
         self.loaded.extend(sources.into_iter().map(|(migration, _)| migration));
         for (migration, reason) in failed {
             self.loaded.remove(&migration);
@@ -182,7 +192,7 @@ impl<'d> Draft<'d> {
     }
 
     /// Says which release brought a migration that cannot be undone here.
-    fn name_releases(&self, store: &mut Store<'_>, plan: &mut Plan) -> Result<(), EngineError> {
+    fn name_releases(&self, store: &mut Store<'_>, plan: &mut Plan) -> Result<(), RollbackError> {
         for blocker in &mut plan.blockers {
             let (Blocker::MissingFile { migration, release, .. }
             | Blocker::NotThatWay { migration, release, .. }) = blocker
@@ -200,10 +210,21 @@ impl<'d> Draft<'d> {
         Ok(())
     }
 
+    /// The recorded SQL, and what is known of migrations, from files and from capsules.
+    pub(super) fn into_parts(self) -> (Recordings, Vec<MigrationFacts>) {
+        let files = self.project.map_or_else(Vec::new, |project| project.migrations);
+        let remembered = self.capsules.into_values().map(|capsule| capsule.facts);
+        (self.recordings, files.into_iter().chain(remembered).collect())
+    }
+
     /// A hash of the steps and of what they are done with.
     pub(super) fn digest(&self, plan: &Plan) -> String {
         let line = |step: &plan::Step| {
-            let with = self.kept.get(&step.migration).map(|kept| kept.content(step.way)).unwrap_or_default();
+            let with = self
+                .capsules
+                .get(&step.migration)
+                .map(|capsule| capsule.content(step.way))
+                .unwrap_or_default();
             format!("{} {} {with}", step.migration, step.way.as_str())
         };
         rollback_core::stored::hash(&plan.steps.iter().map(line).collect::<Vec<_>>().join("\n"))
@@ -220,8 +241,8 @@ impl<'d> Draft<'d> {
             None => "nothing is kept of it".to_owned(),
             Some(Means { distrust: Some(reason), .. }) => reason.clone(),
             Some(Means { sql: Err(reason), .. }) => reason.clone(),
-            Some(_) if !self.wishes.ways.contains(&Way::Sql) => "another way was asked for".to_owned(),
-            Some(_) if !self.wishes.verify => "its result would not be checked".to_owned(),
+            Some(_) if !self.options.ways.contains(&Way::Sql) => "another way was asked for".to_owned(),
+            Some(_) if !self.options.verify => "its result would not be checked".to_owned(),
             Some(_) => "its result cannot be checked".to_owned(),
         }
     }

@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 use rollback_core::plan::{Step, Way};
 use rollback_core::{MigrationId, Schema, schema};
 
-use super::recorded::Recorded;
-use super::{Prepared, operation, verify};
-use crate::Actor;
-use crate::error::EngineError;
-use crate::lock::Claim;
-use crate::ports::{Database, Purpose, Runner};
-use crate::store::Store;
+use super::error::RollbackError;
+use super::prepared::Prepared;
+use super::steps::{Steps, write_rows};
+use super::{record, verify};
+use crate::actor::Actor;
+use crate::dialect::{LOCK_TIMEOUT, LockRequest};
+use crate::ports::{Database, Purpose, Runner, RunnerError};
+use crate::store::{Event, Operation, RehearsalEvent, Store};
 
 /// One step, down and up again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,10 +35,8 @@ pub fn rehearse(
     scratch: &mut dyn Database,
     runner: &mut dyn Runner,
     prepared: &Prepared,
-) -> Result<Vec<Rehearsed>, EngineError> {
-    if !prepared.plan.blockers.is_empty() {
-        return Err(EngineError::Blocked { blockers: prepared.plan.blockers.len() });
-    }
+) -> Result<Vec<Rehearsed>, RollbackError> {
+    prepared.check_blockers()?;
     let mut rehearsal = Rehearsal { store: Store::open(scratch)?, runner, prepared };
     let (before, downs) = rehearsal.down()?;
     rehearsal.up(&before, &downs)
@@ -51,64 +50,54 @@ struct Rehearsal<'r> {
 
 impl Rehearsal<'_> {
     /// The schema before each step, and how long each took.
-    fn down(&mut self) -> Result<(Vec<Schema>, Vec<Duration>), EngineError> {
+    fn down(&mut self) -> Result<(Vec<Schema>, Vec<Duration>), RollbackError> {
         let (mut before, mut took) = (Vec::new(), Vec::new());
-        let mut recorded = Recorded::default();
+        let mut steps = Steps::new(&self.prepared.recordings);
         if self.prepared.plan.needs_python() {
-            self.store.begin(Purpose::Schema)?;
-            let prepared = self.runner.prepare(&self.prepared.plan).map_err(EngineError::project);
-            self.store.end(prepared)?;
+            self.store.session.begin(Purpose::Schema)?;
+            let prepared = self.runner.prepare(&self.prepared.plan).map_err(RollbackError::project);
+            self.store.session.end(prepared)?;
         }
         for step in &self.prepared.plan.steps {
             before.push(self.read_schema()?);
             let begun = Instant::now();
-            self.undo(step, &mut recorded)?;
+            self.undo(step, &mut steps)?;
             took.push(begun.elapsed());
         }
-        self.store.begin(Purpose::Records)?;
+        self.store.session.begin(Purpose::Records)?;
         let verified = verify::verify(&mut self.store, &self.prepared.expected, &self.prepared.to);
-        self.store.end(verified)?;
+        self.store.session.end(verified)?;
         Ok((before, took))
     }
 
-    fn undo(&mut self, step: &Step, recorded: &mut Recorded) -> Result<(), EngineError> {
-        let failed = |reason: String| EngineError::Rehearsal { step: step.migration.to_string(), reason };
-        if step.outside_transaction.is_some() && step.way.needs_python() {
-            self.runner.undo(step).map_err(|error| failed(error.message))?;
-            self.store.begin(Purpose::Records)?;
-            let unrecorded = self.write_records(step);
-            return self.store.end(unrecorded);
-        }
-        self.store.begin(Purpose::Schema)?;
-        let undone = match step.way {
-            Way::Disk | Way::Capsule => self.runner.undo(step).map_err(|error| failed(error.message)),
-            Way::Sql => {
-                let statements = &self.prepared.recordings[&step.migration].statements;
-                let ran = recorded.run(&mut self.store, statements);
-                let ran = ran.and_then(|()| recorded.finish(&mut self.store));
-                ran.map_err(|error| failed(error.message))
-            }
-            Way::Mark | Way::Unmark => Ok(()),
+    fn undo(&mut self, step: &Step, steps: &mut Steps<'_>) -> Result<(), RollbackError> {
+        let failed = |error: RunnerError| RollbackError::Rehearsal {
+            step: step.migration.to_string(),
+            reason: error.message,
         };
-        let undone = undone.and_then(|()| self.write_records(step));
-        self.store.end(undone)
-    }
-
-    fn write_records(&mut self, step: &Step) -> Result<(), EngineError> {
-        match step.way {
-            Way::Mark => self.store.record(&step.migration),
-            _ => step.rows.iter().try_for_each(|row| self.store.unrecord(row)),
+        if step.outside_transaction.is_some() && step.way.needs_python() {
+            self.runner.undo(step).map_err(failed)?;
+            self.store.session.begin(Purpose::Records)?;
+            let written = write_rows(&mut self.store, step);
+            return Ok(self.store.session.end(written)?);
         }
+        self.store.session.begin(Purpose::Schema)?;
+        let applied = steps.apply(&mut self.store, self.runner, step);
+        let checked = applied.and_then(|()| match step.way {
+            Way::Sql => steps.finish(&mut self.store),
+            _ => Ok(()),
+        });
+        self.store.session.end(checked.map_err(failed))
     }
 
-    fn up(&mut self, before: &[Schema], downs: &[Duration]) -> Result<Vec<Rehearsed>, EngineError> {
+    fn up(&mut self, before: &[Schema], downs: &[Duration]) -> Result<Vec<Rehearsed>, RollbackError> {
         let mut rehearsed = Vec::new();
         for ((step, before), down) in self.prepared.plan.steps.iter().zip(before).zip(downs).rev() {
             if !step.way.undoes() {
                 continue;
             }
             let begun = Instant::now();
-            self.runner.apply(&step.migration).map_err(|error| EngineError::Rehearsal {
+            self.runner.apply(&step.migration).map_err(|error| RollbackError::Rehearsal {
                 step: step.migration.to_string(),
                 reason: format!("applied again, {}", error.message),
             })?;
@@ -125,10 +114,10 @@ impl Rehearsal<'_> {
         Ok(rehearsed)
     }
 
-    fn read_schema(&mut self) -> Result<Schema, EngineError> {
-        self.store.begin(Purpose::Records)?;
+    fn read_schema(&mut self) -> Result<Schema, RollbackError> {
+        self.store.session.begin(Purpose::Records)?;
         let schema = self.store.read_schema();
-        self.store.end(schema)
+        Ok(self.store.session.end(schema)?)
     }
 }
 
@@ -138,17 +127,15 @@ pub fn keep_rehearsal(
     prepared: &Prepared,
     actor: &Actor,
     problem: Option<&str>,
-) -> Result<(), EngineError> {
+) -> Result<(), RollbackError> {
     let mut store = Store::open(database)?;
-    let mut operation = operation(prepared, actor);
-    operation.kind = "rehearsal".to_owned();
-    operation.outcome = if problem.is_none() { "done" } else { "failed" }.to_owned();
-    operation.failed_step = problem.map(str::to_owned);
-    operation.steps_done = if problem.is_none() { operation.steps.len() } else { 0 };
-    operation.releases_removed = Vec::new();
-    operation.lost_rows = None;
-    operation.plan = Some(prepared.digest.clone());
-    store.begin_locked(Purpose::Records, &Claim::new("rehearsal", actor, crate::lock::LOCK_TIMEOUT))?;
-    let written = store.append_operation(&operation);
-    store.end(written).map(drop)
+    let event = RehearsalEvent {
+        route: record::route(prepared),
+        plan: Some(prepared.digest.clone()),
+        problem: problem.map(str::to_owned),
+    };
+    let request = LockRequest::new("rehearsal", actor, LOCK_TIMEOUT);
+    store.session.begin_locked(Purpose::Records, &request)?;
+    let written = store.write_operation(&Operation::new(Event::Rehearsal(event), actor));
+    Ok(store.session.end(written)?)
 }

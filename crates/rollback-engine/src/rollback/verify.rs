@@ -1,13 +1,12 @@
 //! Proof: at the end the schema is what the target release had.
 
-use rollback_core::plan::Warning;
+use rollback_core::plan::{Plan, Warning};
 use rollback_core::schema::new_differences;
-use rollback_core::{AppliedSet, Effects, Release, Schema, SchemaDifference, SchemaObject, Side};
+use rollback_core::{AppliedRow, AppliedSet, Effects, Release, Schema, SchemaDifference, SchemaObject, Side};
 
-use super::Prepared;
-use crate::error::EngineError;
-use crate::releases;
-use crate::store::{Store, StoredRelease};
+use super::error::RollbackError;
+use crate::cases::releases;
+use crate::store::{Store, StoreError, StoredRelease, Verification};
 
 /// What the schema has to be at the end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,7 +14,7 @@ pub(super) struct Expected {
     /// The target's; none where it was saved without one.
     pub(super) schema: Option<Schema>,
     /// Why the target's cannot be used, where it is damaged.
-    pub(super) damage: Option<EngineError>,
+    pub(super) damage: Option<StoreError>,
     /// Whether the target was rebuilt from git, which does not know its schema.
     is_imported: bool,
     /// How the schema differs now from the one that the current release was saved with. It may differ so afterwards.
@@ -67,18 +66,28 @@ impl Expected {
     }
 }
 
+/// What the schema of now is compared with.
+#[derive(Clone, Copy)]
+pub(super) struct Comparison<'c> {
+    /// The current release.
+    pub(super) current: &'c StoredRelease,
+    /// The release to go back to.
+    pub(super) target: &'c StoredRelease,
+    /// What is applied.
+    pub(super) rows: &'c [AppliedRow],
+    /// How to go back.
+    pub(super) plan: &'c Plan,
+    /// What that does to the database; `None` if nobody here can tell.
+    pub(super) effects: Option<&'c Effects>,
+}
+
 /// Reads what the target had, and what may differ from it at the end because it does so now.
-pub(super) fn expected(
-    store: &mut Store<'_>,
-    current: &StoredRelease,
-    target: &StoredRelease,
-    prepared: &Prepared,
-    effects: Option<&Effects>,
-) -> Result<Expected, EngineError> {
+pub(super) fn expected(store: &mut Store<'_>, comparison: &Comparison<'_>) -> Result<Expected, StoreError> {
+    let Comparison { target, plan, .. } = *comparison;
     let now = store.read_schema()?;
-    let drift = drift(store, current, prepared, &now)?;
+    let drift = drift(store, comparison, &now)?;
     let schema = match store.last_schema_of(target) {
-        Err(error @ EngineError::StoredSchema { .. }) => {
+        Err(error @ StoreError::StoredSchema { .. }) => {
             return Ok(Expected { damage: Some(error), drift, ..Expected::default() });
         }
         schema => schema?,
@@ -87,15 +96,13 @@ pub(super) fn expected(
         return Ok(Expected { is_imported: target.is_imported(), drift, ..Expected::default() });
     };
     let made_by_hand = made_by_hand(store, target, &schema)?;
-    let is_incomplete =
-        prepared.plan.warnings.iter().any(|warning| matches!(warning, Warning::NotApplied { .. }));
+    let is_incomplete = plan.warnings.iter().any(|warning| matches!(warning, Warning::NotApplied { .. }));
     let differences = schema.differences(&now);
     let missing: Vec<_> =
         differences.iter().filter(|difference| difference.side == Side::Missing).map(identity).collect();
     let excused = differences.iter().filter(|difference| {
         // An object that is there in another form is missing in the right one.
-        !is_touched(prepared, effects, difference)
-            || (is_incomplete && missing.contains(&identity(difference)))
+        !comparison.is_touched(difference) || (is_incomplete && missing.contains(&identity(difference)))
     });
     let excused = excused.cloned().chain(made_by_hand).collect();
     Ok(Expected { schema: Some(schema), drift, excused, ..Expected::default() })
@@ -107,9 +114,9 @@ fn made_by_hand(
     store: &mut Store<'_>,
     target: &StoredRelease,
     at_its_end: &Schema,
-) -> Result<Vec<SchemaDifference>, EngineError> {
+) -> Result<Vec<SchemaDifference>, StoreError> {
     let saved = match store.schema_of(target) {
-        Err(EngineError::StoredSchema { .. }) | Ok(None) => return Ok(Vec::new()),
+        Err(StoreError::StoredSchema { .. }) | Ok(None) => return Ok(Vec::new()),
         saved => saved?.unwrap_or_default(),
     };
     let differences = at_its_end.differences(&saved).into_iter();
@@ -121,11 +128,13 @@ fn identity(difference: &SchemaDifference) -> (&str, &str, &str) {
     (kind, table, name)
 }
 
-/// Whether a step may have to do with this object: one that names its table, or any that runs code or SQL of its own.
-fn is_touched(prepared: &Prepared, effects: Option<&Effects>, difference: &SchemaDifference) -> bool {
-    match effects {
-        Some(effects) => effects.is_opaque || effects.names.contains(&difference.object.table),
-        None => prepared.plan.undoes(),
+impl Comparison<'_> {
+    /// Whether a step may have to do with this object: one that names its table, or any that runs code or SQL of its own.
+    fn is_touched(&self, difference: &SchemaDifference) -> bool {
+        match self.effects {
+            Some(effects) => effects.is_opaque || effects.names.contains(&difference.object.table),
+            None => self.plan.undoes(),
+        }
     }
 }
 
@@ -133,15 +142,15 @@ fn is_touched(prepared: &Prepared, effects: Option<&Effects>, difference: &Schem
 /// saved nothing can be said of that.
 fn drift(
     store: &mut Store<'_>,
-    current: &StoredRelease,
-    prepared: &Prepared,
+    comparison: &Comparison<'_>,
     now: &Schema,
-) -> Result<Vec<SchemaDifference>, EngineError> {
-    if releases::readable_set(store, current, &prepared.rows)? != Some(AppliedSet::of_rows(&prepared.rows)) {
+) -> Result<Vec<SchemaDifference>, StoreError> {
+    let Comparison { current, rows, .. } = *comparison;
+    if releases::readable_set(store, current, rows)? != Some(AppliedSet::of_rows(rows)) {
         return Ok(Vec::new());
     }
     match store.schema_of(current) {
-        Err(EngineError::Damaged { .. } | EngineError::StoredSchema { .. }) => Ok(Vec::new()),
+        Err(StoreError::Damaged { .. } | StoreError::StoredSchema { .. }) => Ok(Vec::new()),
         saved => Ok(saved?.map(|saved| saved.differences(now)).unwrap_or_default()),
     }
 }
@@ -151,14 +160,14 @@ pub(super) fn verify(
     store: &mut Store<'_>,
     expected: &Expected,
     target: &Release,
-) -> Result<&'static str, EngineError> {
-    let Some(schema) = &expected.schema else { return Ok("no-schema") };
+) -> Result<Verification, RollbackError> {
+    let Some(schema) = &expected.schema else { return Ok(Verification::NoSchema) };
     let differences = schema.differences(&store.read_schema()?);
     let excused: Vec<_> = expected.drift.iter().chain(&expected.excused).cloned().collect();
     let new = new_differences(&differences, &excused);
     match (differences.is_empty(), new.is_empty()) {
-        (true, _) => Ok("same"),
-        (false, true) => Ok("drift"),
-        (false, false) => Err(EngineError::WrongSchema { target: target.label(), differences: new }),
+        (true, _) => Ok(Verification::Same),
+        (false, true) => Ok(Verification::Drift),
+        (false, false) => Err(RollbackError::WrongSchema { target: target.label(), differences: new }),
     }
 }

@@ -1,6 +1,7 @@
 //! Whether the database is ahead of the code.
 
 use rollback_engine::EngineError;
+use rollback_engine::cases::CaseError;
 use rollback_testing::{Shop, ids};
 
 #[test]
@@ -52,7 +53,7 @@ fn files_that_have_more_are_not_behind() {
 fn without_django_a_commit_that_was_never_saved_tells_nothing() {
     let mut shop = Shop::with_two_releases();
     shop.has_django = false;
-    assert!(matches!(shop.ahead(Some("never saved")), Err(EngineError::CodeUnknown { .. })));
+    assert!(matches!(shop.ahead(Some("never saved")), Err(EngineError::Case(CaseError::CodeUnknown { .. }))));
     assert_eq!(shop.ahead(Some("v1")).unwrap().unwrap().migrations, ids("shop.0002"));
 }
 

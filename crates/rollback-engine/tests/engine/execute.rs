@@ -1,5 +1,8 @@
 //! Carrying a plan out in one transaction.
 
+use rollback_engine::cases::CaseError;
+use rollback_engine::rollback::RollbackError;
+use rollback_engine::store::StoreError;
 use std::time::Duration;
 
 use rollback_core::Way;
@@ -88,7 +91,10 @@ fn a_step_that_fails_leaves_the_database_as_it_was() {
     let refused = shop.roll_back("v1").unwrap_err();
     assert_eq!(
         refused,
-        EngineError::Failed { step: "shop.0002".to_owned(), reason: "ValueError: no price".to_owned() }
+        EngineError::Rollback(RollbackError::Failed {
+            step: "shop.0002".to_owned(),
+            reason: "ValueError: no price".to_owned()
+        })
     );
     assert_eq!(shop.tables(), "shop_0001 shop_0002 shop_0003");
     assert_eq!(
@@ -108,7 +114,7 @@ fn a_signal_takes_everything_back() {
     let mut shop = Shop::with_two_releases();
     shop.ways = vec![Way::Disk];
     shop.project.interrupt("shop.0002", 2);
-    assert_eq!(shop.roll_back("v1"), Err(EngineError::Interrupted { signal: 2 }));
+    assert_eq!(shop.roll_back("v1"), Err(EngineError::Case(CaseError::Interrupted { signal: 2 })));
     assert_eq!(
         (shop.tables().as_str(), shop.history().as_str()),
         ("shop_0001 shop_0002", "save done, save done, rollback interrupted")
@@ -119,7 +125,7 @@ fn a_signal_takes_everything_back() {
 fn a_signal_while_a_statement_runs_is_told_as_one() {
     let mut shop = Shop::with_two_releases();
     shop.database.plan(When::At("DROP TABLE"), Fault::Signal(15));
-    assert_eq!(shop.roll_back("v1"), Err(EngineError::Interrupted { signal: 15 }));
+    assert_eq!(shop.roll_back("v1"), Err(EngineError::Case(CaseError::Interrupted { signal: 15 })));
     assert_eq!(shop.tables(), "shop_0001 shop_0002");
 }
 
@@ -137,7 +143,7 @@ fn a_plan_that_was_made_before_somebody_migrated_never_runs() {
     let prepared = shop.prepare("v1").unwrap();
     shop.mark("blog.0001");
     let before = shop.everything();
-    assert_eq!(shop.execute(&prepared), Err(EngineError::Stale));
+    assert_eq!(shop.execute(&prepared), Err(EngineError::Case(CaseError::Store(StoreError::Stale))));
     assert_eq!(shop.everything(), before);
 }
 
@@ -147,7 +153,7 @@ fn a_plan_that_was_made_before_somebody_saved_never_runs() {
     let prepared = shop.prepare("v1").unwrap();
     shop.deploy("v3", "");
     let before = shop.everything();
-    assert_eq!(shop.execute(&prepared), Err(EngineError::Stale));
+    assert_eq!(shop.execute(&prepared), Err(EngineError::Case(CaseError::Store(StoreError::Stale))));
     assert_eq!(shop.everything(), before);
 }
 
@@ -159,7 +165,7 @@ fn a_target_that_was_saved_anew_makes_the_plan_stale() {
     shop.apply("shop.0002");
     let prepared = shop.prepare("v1").unwrap();
     shop.save("v1").unwrap();
-    assert_eq!(shop.execute(&prepared), Err(EngineError::Stale));
+    assert_eq!(shop.execute(&prepared), Err(EngineError::Case(CaseError::Store(StoreError::Stale))));
     assert_eq!(shop.tables(), "shop_0001 shop_0002");
 }
 
@@ -172,7 +178,7 @@ fn a_migration_that_comes_while_a_rollback_waits_makes_the_plan_stale() {
                INSERT INTO django_migrations (app, name, applied) VALUES ('blog', '0001', '2026-01-01'); END";
     shop.sql(sql);
     shop.verify = false;
-    assert_eq!(shop.roll_back("v1"), Err(EngineError::Stale));
+    assert_eq!(shop.roll_back("v1"), Err(EngineError::Case(CaseError::Store(StoreError::Stale))));
     assert_eq!(shop.tables(), "shop_0001 shop_0002");
 }
 
@@ -184,7 +190,7 @@ fn a_row_that_a_step_adds_is_a_wrong_result() {
     shop.project.also_run("shop.0002", row);
     let refused = shop.roll_back("v1").unwrap_err();
     assert!(
-        matches!(&refused, EngineError::WrongResult { difference } if difference.contains("blog.0001")),
+        matches!(&refused, EngineError::Rollback(RollbackError::WrongResult { difference }) if difference.contains("blog.0001")),
         "{refused}"
     );
     assert_eq!(
@@ -201,7 +207,7 @@ fn a_row_that_a_step_removes_is_a_wrong_result() {
     shop.project.also_run("shop.0002", "DELETE FROM django_migrations WHERE app = 'shop' AND name = '0001'");
     let refused = shop.roll_back("v1").unwrap_err();
     assert!(
-        matches!(&refused, EngineError::WrongResult { difference } if difference.contains("shop.0001")),
+        matches!(&refused, EngineError::Rollback(RollbackError::WrongResult { difference }) if difference.contains("shop.0001")),
         "{refused}"
     );
     assert_eq!(shop.applied(), "shop.0001 shop.0002");
@@ -235,7 +241,7 @@ fn waiting_comes_to_an_end() {
     shop.database.plan(When::Always("DROP TABLE"), Fault::Busy);
     let refused = shop.roll_back("v1").unwrap_err();
     assert!(
-        matches!(&refused, EngineError::Waited { reason, .. } if reason == "database is locked"),
+        matches!(&refused, EngineError::Rollback(RollbackError::Waited { reason, .. }) if reason == "database is locked"),
         "{refused}"
     );
     assert_eq!(
@@ -249,7 +255,10 @@ fn no_time_to_wait_is_no_second_try() {
     let mut shop = Shop::with_two_releases();
     shop.wait = Duration::ZERO;
     shop.database.plan(When::At("DROP TABLE"), Fault::Busy);
-    assert!(matches!(shop.roll_back("v1"), Err(EngineError::Waited { waited: 0, .. })));
+    assert!(matches!(
+        shop.roll_back("v1"),
+        Err(EngineError::Rollback(RollbackError::Waited { waited: 0, .. }))
+    ));
     assert_eq!(shop.seen.pauses.0, 0);
 }
 
@@ -258,7 +267,7 @@ fn a_signal_ends_the_waiting() {
     let mut shop = Shop::with_two_releases();
     shop.seen.signal_at_pause = Some((2, 15));
     shop.database.plan(When::Always("DROP TABLE"), Fault::Busy);
-    assert_eq!(shop.roll_back("v1"), Err(EngineError::Interrupted { signal: 15 }));
+    assert_eq!(shop.roll_back("v1"), Err(EngineError::Case(CaseError::Interrupted { signal: 15 })));
     assert_eq!(shop.history(), "save done, save done, rollback interrupted");
 }
 
@@ -278,7 +287,8 @@ fn data_is_lost_only_as_far_as_somebody_accepted() {
         shop.sql("INSERT INTO shop_0002 (id) VALUES (1), (2)");
         shop.max_lost_rows = limit;
         let ended = shop.roll_back("v1").map(drop);
-        let would_lose = EngineError::WouldLoseData { rows: 2, limit: limit.unwrap_or_default() };
+        let would_lose =
+            EngineError::Rollback(RollbackError::WouldLoseData { rows: 2, limit: limit.unwrap_or_default() });
         assert_eq!(ended, if refused { Err(would_lose) } else { Ok(()) }, "{limit:?}");
     }
 }
@@ -305,7 +315,10 @@ fn rows_that_come_between_the_plan_and_the_lock_are_counted() {
     let prepared = shop.prepare("v1").unwrap();
     assert_eq!(prepared.lost_rows(), 0);
     shop.sql("INSERT INTO shop_0002 (id) VALUES (1), (2)");
-    assert_eq!(shop.execute(&prepared), Err(EngineError::WouldLoseData { rows: 2, limit: 1 }));
+    assert_eq!(
+        shop.execute(&prepared),
+        Err(EngineError::Rollback(RollbackError::WouldLoseData { rows: 2, limit: 1 }))
+    );
     assert_eq!(shop.ask("SELECT count(*) FROM shop_0002"), "2");
 }
 
@@ -322,6 +335,6 @@ fn a_plan_with_a_blocker_does_not_run() {
     let mut shop = Shop::with_two_releases();
     shop.mark("blog.0001");
     let before = shop.everything();
-    assert_eq!(shop.roll_back("v1"), Err(EngineError::Blocked { blockers: 1 }));
+    assert_eq!(shop.roll_back("v1"), Err(EngineError::Rollback(RollbackError::Blocked { blockers: 1 })));
     assert_eq!(shop.everything(), before);
 }

@@ -2,7 +2,12 @@
 
 use rollback_core::Way;
 use rollback_engine::EngineError;
+use rollback_engine::cases::CaseError;
 use rollback_engine::ports::Database;
+use rollback_engine::rollback::RollbackError;
+use rollback_engine::session::SessionError;
+use rollback_engine::store::StoreError;
+use rollback_engine::store::Verification;
 use rollback_testing::{Fault, Shop, When};
 
 /// What must fit together: the tables, the rows of `django_migrations`, the releases, and the last line of history.
@@ -56,11 +61,13 @@ fn check_lost(shop: &mut Shop, ended: Result<(), EngineError>) {
     let last = history.rsplit(", ").next().unwrap_or_default();
     match ended {
         Ok(()) => assert_eq!((state(shop), last), (v1(), "rollback done"), "{history}"),
-        Err(EngineError::ConnectionLost { .. }) => {
+        Err(EngineError::Rollback(RollbackError::ConnectionLost { .. })) => {
             assert_eq!((state(shop), last), (v2(), "rollback failed"), "{history}");
         }
         // Before the announcement was committed nothing has begun.
-        Err(EngineError::Database { .. }) => assert_eq!(state(shop), v2(), "{history}"),
+        Err(EngineError::Case(CaseError::Store(StoreError::Session(SessionError::Database { .. })))) => {
+            assert_eq!(state(shop), v2(), "{history}");
+        }
         Err(other) => panic!("{other}"),
     }
 }
@@ -98,7 +105,10 @@ fn a_busy_statement_is_tried_again_wherever_it_is() {
     at_every_statement(Way::Sql, When::Before, Fault::Busy, |shop, ended| match ended {
         Ok(()) => assert_eq!(state(shop), v1()),
         // Before the announcement nothing is tried again; who meets the lock itself is refused at once.
-        Err(EngineError::Database { .. } | EngineError::Locked { .. }) => {
+        Err(
+            EngineError::Case(CaseError::Store(StoreError::Session(SessionError::Database { .. })))
+            | EngineError::Case(CaseError::Store(StoreError::Session(SessionError::Locked { .. }))),
+        ) => {
             assert_eq!(state(shop), v2());
             assert_eq!(shop.history(), "save done, save done");
         }
@@ -124,7 +134,7 @@ fn a_connection_that_is_lost_right_after_the_commit_is_a_success() {
     shop.database.plan(When::After(last), Fault::Lost);
     shop.database.stay_away_for(3);
     let done = shop.execute(&prepared).unwrap();
-    assert_eq!(done.verified, "same");
+    assert_eq!(done.verified, Verification::Same);
     assert!(done.notes[0].starts_with("the connection was lost at the end"), "{:?}", done.notes);
     assert_eq!((shop.seen.pauses.0, state(&shop)), (3, v1()));
 }
@@ -136,7 +146,7 @@ fn a_server_that_stays_away_leaves_it_open_and_the_next_command_settles() {
     shop.database.plan(When::At("DROP TABLE"), Fault::Lost);
     shop.database.stay_away_for(2);
     shop.seen.signal_at_pause = Some((1, 15));
-    assert!(matches!(shop.execute(&prepared), Err(EngineError::Unknown { .. })));
+    assert!(matches!(shop.execute(&prepared), Err(EngineError::Rollback(RollbackError::Unknown { .. }))));
     shop.database.reconnect().unwrap_err();
     shop.database.reconnect().unwrap();
     assert_eq!(shop.history(), "save done, save done, rollback running");
@@ -154,6 +164,9 @@ fn an_operation_of_somebody_else_is_not_taken_for_ours() {
         "CREATE TRIGGER taken AFTER INSERT ON django_rollback_operation BEGIN UPDATE django_rollback_operation SET \
          outcome = 'done', body = json_set(body, '$.token', 'of another', '$.outcome', 'done') WHERE id = NEW.id; END",
     );
-    assert!(matches!(shop.execute(&prepared), Err(EngineError::ConnectionLost { .. })));
+    assert!(matches!(
+        shop.execute(&prepared),
+        Err(EngineError::Rollback(RollbackError::ConnectionLost { .. }))
+    ));
     assert_eq!(state(&shop), v2());
 }

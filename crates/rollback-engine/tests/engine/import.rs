@@ -2,7 +2,9 @@
 
 use rollback_core::Way;
 use rollback_engine::EngineError;
-use rollback_engine::import::ImportError;
+use rollback_engine::cases::CaseError;
+use rollback_engine::cases::import::ImportError;
+use rollback_engine::store::Verification;
 use rollback_testing::{FakeRepository, Fault, Shop, When};
 
 const V1: &str = "shop.0001";
@@ -18,7 +20,7 @@ fn shop() -> (Shop, FakeRepository) {
 
 fn refused(ended: Result<impl Sized, EngineError>) -> ImportError {
     match ended.map(|_| ()) {
-        Err(EngineError::Import(error)) => error,
+        Err(EngineError::Case(CaseError::Import(error))) => error,
         other => panic!("{other:?}"),
     }
 }
@@ -41,7 +43,7 @@ fn an_imported_release_can_be_gone_back_to() {
     shop.import(&repository, None).unwrap();
     shop.ways = vec![Way::Disk];
     assert_eq!(shop.plan("v1"), "disk shop.0003, disk shop.0002");
-    assert_eq!(shop.roll_back("v1").unwrap().verified, "no-schema");
+    assert_eq!(shop.roll_back("v1").unwrap().verified, Verification::NoSchema);
     assert_eq!(shop.applied(), "shop.0001");
 }
 

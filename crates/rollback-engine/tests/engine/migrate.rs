@@ -1,6 +1,10 @@
 //! Taking turns with `migrate`.
 
 use rollback_engine::EngineError;
+use rollback_engine::cases::CaseError;
+use rollback_engine::session::SessionError;
+use rollback_engine::store::StoreError;
+use rollback_engine::store::Verification;
 use rollback_testing::{Fault, Shop, When};
 
 #[test]
@@ -10,7 +14,10 @@ fn a_migrate_takes_the_lock_and_lets_go_of_it() {
     let (held, waited_for) = shop.migrate("shop.0002");
     assert_eq!(waited_for, Vec::<String>::new());
     assert!(shop.lock_text().starts_with("migrate by deploy@web-1\n"));
-    assert!(matches!(shop.abort(), Err(EngineError::Locked { .. })));
+    assert!(matches!(
+        shop.abort(),
+        Err(EngineError::Case(CaseError::Store(StoreError::Session(SessionError::Locked { .. }))))
+    ));
     drop(held);
     drop(shop.lock("test"));
 }
@@ -23,7 +30,10 @@ fn a_rollback_is_refused_meanwhile() {
     let (held, _) = shop.migrate("shop.0003");
     let held = held.unwrap();
     assert!(held.is_some());
-    assert!(matches!(shop.roll_back("v1"), Err(EngineError::Locked { .. })));
+    assert!(matches!(
+        shop.roll_back("v1"),
+        Err(EngineError::Case(CaseError::Store(StoreError::Session(SessionError::Locked { .. }))))
+    ));
     drop(held);
     shop.roll_back("v1").unwrap();
 }
@@ -42,10 +52,16 @@ fn a_plan_that_a_rollback_made_stale_does_not_run() {
     shop.roll_back("v1").unwrap();
     shop.sql("INSERT INTO django_migrations (app, name, applied) VALUES ('shop', '0002', '2026-01-01')");
     let refused = shop.migrate("shop.0002").0.map(drop);
-    assert!(matches!(refused, Err(EngineError::StaleMigrate { is_applied: true, .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(EngineError::Case(CaseError::StaleMigrate { is_applied: true, .. }))),
+        "{refused:?}"
+    );
     shop.sql("DELETE FROM django_migrations WHERE app = 'shop'");
     let refused = shop.migrate("shop.0002").0.map(drop);
-    assert!(matches!(refused, Err(EngineError::StaleMigrate { is_applied: false, .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(EngineError::Case(CaseError::StaleMigrate { is_applied: false, .. }))),
+        "{refused:?}"
+    );
     drop(shop.lock("test"));
 }
 
@@ -55,7 +71,7 @@ fn a_migrate_waits_for_its_turn_until_a_signal() {
     let held = shop.lock("rollback");
     shop.seen.signal_at_pause = Some((3, 15));
     let (refused, waited_for) = shop.migrate("-shop.0002");
-    assert!(matches!(refused.map(drop), Err(EngineError::Interrupted { signal: 15 })));
+    assert!(matches!(refused.map(drop), Err(EngineError::Case(CaseError::Interrupted { signal: 15 }))));
     assert_eq!(waited_for.len(), 3);
     assert!(waited_for[0].starts_with("rollback by deploy@web-1, since "), "{waited_for:?}");
     drop(held);
@@ -70,7 +86,7 @@ fn what_was_changed_by_hand_belongs_to_the_release_from_then_on() {
     assert!(shop.migrate("shop.0002").0.is_ok());
     assert_eq!(shop.ask("SELECT final_schema IS NOT NULL FROM django_rollback_appsstate"), "1");
     shop.deploy("v2", "shop.0002");
-    assert_eq!(shop.roll_back("v1").unwrap().verified, "same");
+    assert_eq!(shop.roll_back("v1").unwrap().verified, Verification::Same);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use rollback_core::{Blocker, Warning, Way};
 use rollback_engine::EngineError;
+use rollback_engine::cases::CaseError;
 use rollback_testing::{Shop, ids};
 
 #[test]
@@ -174,7 +175,7 @@ fn a_project_that_cannot_be_loaded_is_an_error() {
     shop.ways = vec![Way::Disk];
     shop.project.break_loading("SyntaxError: invalid syntax");
     let refused = shop.prepare("v1").unwrap_err();
-    assert_eq!(refused, EngineError::Project("SyntaxError: invalid syntax".to_owned()));
+    assert_eq!(refused, EngineError::Case(CaseError::Project("SyntaxError: invalid syntax".to_owned())));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! What the engine says to PostgreSQL, and in which order: SQLite stands behind it, so the words are what is tested.
 
+use rollback_engine::cases::CaseError;
+use rollback_engine::rollback::RollbackError;
 use std::time::Duration;
 
 use rollback_core::{Blocker, Way};
@@ -112,7 +114,10 @@ fn sessions_in_the_way_are_named_without_the_values_in_their_queries() {
     shop.wait = Duration::from_millis(10);
     shop.database.plan(When::Always("ACCESS EXCLUSIVE"), Fault::Busy);
     let refused = shop.roll_back("v1").unwrap_err();
-    assert!(matches!(&refused, EngineError::Waited { sessions, .. } if sessions[0].pid == 4712), "{refused}");
+    assert!(
+        matches!(&refused, EngineError::Rollback(RollbackError::Waited { sessions, .. }) if sessions[0].pid == 4712),
+        "{refused}"
+    );
     assert!(refused.to_string().contains("user report") && !refused.to_string().contains("Ada"), "{refused}");
     assert_eq!(shop.tables(), "shop_0001 shop_0002");
 }
@@ -166,7 +171,7 @@ fn a_migrate_holds_the_row_in_a_session_of_its_own() {
     shop.database.memory().server(|server| server.row_is_held = true);
     shop.seen.signal_at_pause = Some((1, 15));
     let (refused, waited_for) = shop.migrate("-shop.0002");
-    assert!(matches!(refused.map(drop), Err(EngineError::Interrupted { signal: 15 })));
+    assert!(matches!(refused.map(drop), Err(EngineError::Case(CaseError::Interrupted { signal: 15 }))));
     assert_eq!(waited_for, ["save by deploy@web-2, since 2026-01-01T00:00:00Z (pid 4711)"]);
 }
 

@@ -2,14 +2,16 @@
 
 use rollback_core::SelectError;
 use rollback_engine::EngineError;
-use rollback_engine::save::SaveOutcome;
+use rollback_engine::cases::CaseError;
+use rollback_engine::cases::save::SaveOutcome;
+use rollback_engine::store::StoreError;
 use rollback_testing::{Shop, ids};
 
 #[test]
 fn an_empty_list_is_no_error_and_nothing_can_be_shown() {
     let mut shop = Shop::new("shop.0001");
     assert_eq!(shop.list().unwrap(), []);
-    let nothing = EngineError::Select(SelectError::NoRelease);
+    let nothing = EngineError::Case(CaseError::Select(SelectError::NoRelease));
     assert_eq!(shop.show("v1").unwrap_err(), nothing);
     assert_eq!(shop.status().unwrap_err(), nothing);
     assert_eq!(shop.prepare("").unwrap_err(), nothing);
@@ -109,6 +111,13 @@ fn a_damaged_set_bars_only_the_way_to_its_release() {
         assert_eq!(shop.plan("v1"), "sql shop.0002", "{sql}");
         shop.sql(&of(1));
         let refused = shop.prepare("v1").unwrap_err();
-        assert!(matches!(refused, EngineError::StoredSet { .. } | EngineError::Damaged { .. }), "{refused}");
+        assert!(
+            matches!(
+                refused,
+                EngineError::Case(CaseError::Store(StoreError::StoredSet { .. }))
+                    | EngineError::Case(CaseError::Store(StoreError::Damaged { .. }))
+            ),
+            "{refused}"
+        );
     }
 }

@@ -2,6 +2,7 @@
 
 use rollback_core::Way;
 use rollback_engine::EngineError;
+use rollback_engine::rollback::RollbackError;
 use rollback_testing::Shop;
 
 #[test]
@@ -25,7 +26,10 @@ fn a_step_that_fails_is_named_and_written_down() {
     shop.ways = vec![Way::Disk];
     shop.project.fail("shop.0002", "ValueError: no");
     let refused = shop.rehearse("v1").unwrap_err();
-    assert!(matches!(&refused, EngineError::Rehearsal { step, .. } if step == "shop.0002"), "{refused}");
+    assert!(
+        matches!(&refused, EngineError::Rollback(RollbackError::Rehearsal { step, .. }) if step == "shop.0002"),
+        "{refused}"
+    );
     assert_eq!(shop.history(), "save done, save done, rehearsal failed");
 }
 
@@ -34,7 +38,7 @@ fn a_schema_that_is_not_the_targets_fails_the_rehearsal() {
     let mut shop = Shop::with_two_releases();
     shop.ways = vec![Way::Disk];
     shop.project.also_run("shop.0002", "CREATE INDEX left_behind ON shop_0001 (name)");
-    assert!(matches!(shop.rehearse("v1"), Err(EngineError::WrongSchema { .. })));
+    assert!(matches!(shop.rehearse("v1"), Err(EngineError::Rollback(RollbackError::WrongSchema { .. }))));
     assert_eq!(shop.history(), "save done, save done, rehearsal failed");
 }
 
@@ -46,7 +50,7 @@ fn a_rehearsal_that_failed_later_counts() {
     shop.project.fail("shop.0002", "ValueError: no");
     shop.rehearse("v1").unwrap_err();
     shop.require_rehearsal = true;
-    assert_eq!(shop.roll_back("v1"), Err(EngineError::Blocked { blockers: 1 }));
+    assert_eq!(shop.roll_back("v1"), Err(EngineError::Rollback(RollbackError::Blocked { blockers: 1 })));
 }
 
 #[test]
@@ -57,5 +61,5 @@ fn another_plan_needs_another_rehearsal() {
     shop.rehearse("v1").unwrap();
     shop.deploy("v3", "shop.0003");
     shop.require_rehearsal = true;
-    assert_eq!(shop.roll_back("v1"), Err(EngineError::Blocked { blockers: 1 }));
+    assert_eq!(shop.roll_back("v1"), Err(EngineError::Rollback(RollbackError::Blocked { blockers: 1 })));
 }

@@ -1,7 +1,9 @@
 //! Saving a release.
 
 use rollback_engine::EngineError;
-use rollback_engine::save::SaveOutcome;
+use rollback_engine::cases::CaseError;
+use rollback_engine::cases::save::SaveOutcome;
+use rollback_engine::store::StoreError;
 use rollback_testing::{Fault, Shop, When, commit_of, ids};
 
 fn shop() -> Shop {
@@ -118,7 +120,10 @@ fn a_set_of_a_newer_version_is_never_replaced() {
     shop.sql(&format!("INSERT INTO django_rollback_appliedset VALUES ('{hash}', 1, '{body}')"));
     shop.sql(&format!("UPDATE django_rollback_appsstate SET applied_set = '{hash}' WHERE id = 2"));
     let before = shop.everything();
-    assert!(matches!(shop.save("v2"), Err(EngineError::StoredSet { .. })));
+    assert!(matches!(
+        shop.save("v2"),
+        Err(EngineError::Case(CaseError::Store(StoreError::StoredSet { .. })))
+    ));
     assert_eq!(shop.everything(), before);
 }
 
@@ -196,7 +201,10 @@ fn a_project_that_cannot_be_loaded_is_an_error_before_the_lock() {
     shop.project.break_loading("ImportError: no module named blog");
     let before = shop.everything();
     let refused = shop.save("v1").unwrap_err();
-    assert_eq!(refused, EngineError::Project("ImportError: no module named blog".to_owned()));
+    assert_eq!(
+        refused,
+        EngineError::Case(CaseError::Project("ImportError: no module named blog".to_owned()))
+    );
     assert_eq!(shop.everything(), before);
     assert!(!shop.database.statements().contains(&"BEGIN".to_owned()));
 }
@@ -243,10 +251,15 @@ fn a_save_that_fails_anywhere_leaves_everything_as_it_was() {
 fn our_own_tables_have_to_be_there() {
     let mut shop = shop();
     shop.sql("DELETE FROM django_migrations WHERE name = '0004_capsules'");
-    assert!(matches!(shop.save("v1"), Err(EngineError::NotInstalled { migration, .. })
-        if migration.name == "0004_capsules"));
+    assert!(
+        matches!(shop.save("v1"), Err(EngineError::Case(CaseError::Store(StoreError::NotInstalled { migration, .. })))
+        if migration.name == "0004_capsules")
+    );
     shop.sql("DROP TABLE django_migrations");
-    assert!(matches!(shop.save("v1"), Err(EngineError::NoMigrationsTable { .. })));
+    assert!(matches!(
+        shop.save("v1"),
+        Err(EngineError::Case(CaseError::Store(StoreError::NoMigrationsTable { .. })))
+    ));
 }
 
 #[test]
@@ -256,7 +269,9 @@ fn tables_of_a_newer_version_are_left_alone() {
     let before = shop.everything();
     for refused in [shop.save("v3").map(drop), shop.roll_back("").map(drop), shop.settle().map(drop)] {
         match refused {
-            Err(EngineError::NewerTables { migration, .. }) => assert_eq!(migration.name, "0099_future"),
+            Err(EngineError::Case(CaseError::Store(StoreError::NewerTables { migration, .. }))) => {
+                assert_eq!(migration.name, "0099_future");
+            }
             // `settle` keeps quiet: it is no failure of the command that asks.
             other => assert_eq!(other, Ok(())),
         }

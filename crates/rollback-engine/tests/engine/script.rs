@@ -3,6 +3,7 @@
 use rollback_core::Way;
 use rollback_engine::EngineError;
 use rollback_engine::ports::Database;
+use rollback_engine::rollback::RollbackError;
 use rollback_testing::Shop;
 
 fn shop() -> Shop {
@@ -78,7 +79,7 @@ fn what_cannot_be_a_script_is_refused() {
     shop.deploy("v1", "shop.0001");
     shop.deploy("v2", "shop.0002");
     shop.ways = vec![Way::Sql];
-    assert_eq!(shop.script("v1"), Err(EngineError::Blocked { blockers: 1 }));
+    assert_eq!(shop.script("v1"), Err(EngineError::Rollback(RollbackError::Blocked { blockers: 1 })));
 }
 
 #[test]

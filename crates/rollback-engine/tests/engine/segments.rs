@@ -2,7 +2,11 @@
 
 use rollback_core::Way;
 use rollback_engine::EngineError;
+use rollback_engine::cases::CaseError;
 use rollback_engine::ports::Database;
+use rollback_engine::rollback::RollbackError;
+use rollback_engine::session::SessionError;
+use rollback_engine::store::StoreError;
 use rollback_testing::{Fault, Shop, When};
 
 /// `v2` brings three migrations, the middle one of which is undone outside a transaction.
@@ -45,7 +49,10 @@ fn rows_that_come_between_two_segments_stop_the_rollback() {
     shop.max_lost_rows = Some(0);
     shop.project.also_run("shop.0003", "INSERT INTO shop_0002 (id) VALUES (1)");
     let stopped = shop.roll_back("v1").unwrap_err();
-    assert!(matches!(stopped, EngineError::Stopped { done: 2, total: 3, .. }), "{stopped}");
+    assert!(
+        matches!(stopped, EngineError::Rollback(RollbackError::Stopped { done: 2, total: 3, .. })),
+        "{stopped}"
+    );
     assert_eq!(shop.ask("SELECT count(*) FROM shop_0002"), "1");
 }
 
@@ -53,7 +60,9 @@ fn rows_that_come_between_two_segments_stop_the_rollback() {
 fn a_failure_before_anything_is_permanent_takes_everything_back() {
     let mut shop = shop();
     shop.project.fail("shop.0004", "ValueError: no");
-    assert!(matches!(shop.roll_back("v1"), Err(EngineError::Failed { step, .. }) if step == "shop.0004"));
+    assert!(
+        matches!(shop.roll_back("v1"), Err(EngineError::Rollback(RollbackError::Failed { step, .. })) if step == "shop.0004")
+    );
     assert_eq!(shop.tables(), "shop_0001 shop_0002 shop_0004");
     assert_eq!(shop.history(), "save done, save done, rollback failed");
 }
@@ -63,7 +72,10 @@ fn a_failure_after_that_stops_part_way_and_is_resumed() {
     let mut shop = shop();
     shop.project.fail("shop.0002", "ValueError: no");
     let stopped = shop.roll_back("v1").unwrap_err();
-    assert!(matches!(&stopped, EngineError::Stopped { done: 2, total: 3, .. }), "{stopped}");
+    assert!(
+        matches!(&stopped, EngineError::Rollback(RollbackError::Stopped { done: 2, total: 3, .. })),
+        "{stopped}"
+    );
     assert!(stopped.is_partial());
     assert_eq!(
         (shop.applied().as_str(), shop.tables().as_str()),
@@ -83,7 +95,10 @@ fn a_failure_after_that_stops_part_way_and_is_resumed() {
 fn a_step_that_fails_outside_a_transaction_is_in_doubt() {
     let mut shop = shop();
     shop.project.fail("shop.0003", "ValueError: no");
-    assert!(matches!(shop.roll_back("v1"), Err(EngineError::Stopped { done: 1, total: 3, .. })));
+    assert!(matches!(
+        shop.roll_back("v1"),
+        Err(EngineError::Rollback(RollbackError::Stopped { done: 1, total: 3, .. }))
+    ));
     assert_eq!(
         (shop.last_operation("$.step_begun").as_str(), shop.last_operation("$.steps_done").as_str()),
         ("1", "1")
@@ -99,7 +114,14 @@ fn a_resume_that_fails_is_still_part_way() {
     shop.project.fail("shop.0002", "ValueError: no");
     shop.roll_back("v1").unwrap_err();
     let again = shop.resume().unwrap_err();
-    assert!(matches!(again, EngineError::Failed { .. } | EngineError::Stopped { .. }), "{again}");
+    assert!(
+        matches!(
+            again,
+            EngineError::Rollback(RollbackError::Failed { .. })
+                | EngineError::Rollback(RollbackError::Stopped { .. })
+        ),
+        "{again}"
+    );
     assert_eq!(shop.history(), "save done, save done, rollback stopped");
     assert_eq!(shop.unfinished().unwrap().steps_done, 2);
 }
@@ -131,7 +153,13 @@ fn the_lock_is_held_between_segments() {
     let mut shop = shop();
     let held = shop.lock("save");
     let refused = shop.roll_back("v1").unwrap_err();
-    assert!(matches!(refused, EngineError::Locked { .. }), "{refused}");
+    assert!(
+        matches!(
+            refused,
+            EngineError::Case(CaseError::Store(StoreError::Session(SessionError::Locked { .. })))
+        ),
+        "{refused}"
+    );
     drop(held);
     shop.roll_back("v1").unwrap();
     assert!(shop.lock_text().starts_with("rollback by deploy@web-1\n"));

@@ -1,6 +1,7 @@
 //! What commands that died have left behind, and what can be done about a rollback that stopped part-way.
 
 use rollback_engine::EngineError;
+use rollback_engine::cases::CaseError;
 use rollback_testing::{Fault, Shop, When, commit_of};
 
 /// A line of history that says of itself that it is on its way.
@@ -30,7 +31,7 @@ fn one_with_permanent_steps_has_stopped_part_way() {
         left_behind(&shop, changes);
         shop.settle().unwrap();
         assert_eq!(shop.history(), "save done, save done, rollback stopped", "{changes}");
-        assert_eq!(shop.unfinished().unwrap().to, Some(commit_of("v1")));
+        assert_eq!(shop.unfinished().unwrap().route.to, Some(commit_of("v1")));
     }
 }
 
@@ -88,8 +89,8 @@ fn nothing_is_written_where_nothing_was_left() {
 #[test]
 fn there_is_nothing_to_resume_or_to_abort() {
     let mut shop = Shop::with_two_releases();
-    assert_eq!(shop.unfinished(), Err(EngineError::NothingOpen));
-    assert_eq!(shop.abort(), Err(EngineError::NothingOpen));
+    assert_eq!(shop.unfinished(), Err(EngineError::Case(CaseError::NothingUnfinished)));
+    assert_eq!(shop.abort(), Err(EngineError::Case(CaseError::NothingUnfinished)));
     assert_eq!(shop.history(), "save done, save done");
 }
 
@@ -100,10 +101,10 @@ fn an_abort_closes_the_rollback_and_leaves_the_database() {
     shop.settle().unwrap();
     let (applied, releases) = (shop.applied(), shop.releases());
     let closed = shop.abort().unwrap();
-    assert_eq!((closed.steps_done, closed.steps.len()), (1, 2));
+    assert_eq!((closed.steps_done, closed.route.steps.len()), (1, 2));
     assert_eq!((shop.applied(), shop.releases()), (applied, releases));
     assert_eq!(shop.history(), "save done, save done, rollback aborted");
-    assert_eq!(shop.unfinished(), Err(EngineError::NothingOpen));
+    assert_eq!(shop.unfinished(), Err(EngineError::Case(CaseError::NothingUnfinished)));
 }
 
 #[test]
@@ -115,7 +116,7 @@ fn only_the_last_rollback_can_be_unfinished() {
         "INSERT INTO django_rollback_operation (kind, outcome, body, at) SELECT kind, 'done', body, at \
          FROM django_rollback_operation WHERE outcome = 'stopped'",
     );
-    assert_eq!(shop.unfinished(), Err(EngineError::NothingOpen));
+    assert_eq!(shop.unfinished(), Err(EngineError::Case(CaseError::NothingUnfinished)));
 }
 
 #[test]
@@ -124,7 +125,7 @@ fn nothing_else_goes_on_while_a_rollback_is_part_way() {
     shop.deploy("v3", "");
     left_behind(&shop, ", '$.steps_done', 1");
     shop.settle().unwrap();
-    let open = EngineError::Open { to: "1111111".to_owned(), done: 1, total: 2 };
+    let open = EngineError::Case(CaseError::Unfinished { to: "1111111".to_owned(), done: 1, total: 2 });
     assert_eq!(shop.save("v3").unwrap_err(), open);
     assert_eq!(shop.roll_back("v2").unwrap_err(), open);
     assert!(shop.roll_back("v1").is_ok());

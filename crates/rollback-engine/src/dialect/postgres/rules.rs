@@ -1,0 +1,2 @@
+/// The rules of PostgreSQL 12 and newer.
+pub(crate) struct Postgres;
