@@ -1,4 +1,4 @@
-//! The whole command line over a [`Shop`](crate::Shop), without a process: what it says comes back as text.
+//! The whole command line over a [`Shop`], without a process: what it says comes back as text.
 
 use std::collections::VecDeque;
 use std::fmt::Write;
@@ -36,9 +36,15 @@ pub struct FakeDoor {
     scratch: Option<Faulty>,
 }
 
+impl Shop {
+    /// The command line over this shop.
+    pub fn door(&self) -> FakeDoor {
+        FakeDoor::over(self)
+    }
+}
+
 impl FakeDoor {
-    /// The door `manage.py` of this shop.
-    pub(crate) fn over(shop: &Shop) -> Self {
+    fn over(shop: &Shop) -> Self {
         let kind = if shop.has_django { DoorKind::Django } else { DoorKind::Native };
         let program = match kind {
             DoorKind::Django => "manage.py rollback",

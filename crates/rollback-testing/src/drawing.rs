@@ -1,9 +1,10 @@
-//! Migrations drawn in text, with the SQL that they run.
+//! Migrations drawn in text, with the SQL that they run, and the commits that tags stand for.
 
 use rollback_core::effect::Change;
 use rollback_core::migration::CustomOperation;
-use rollback_core::{MigrationFacts, MigrationId, OperationFacts, Recording};
-use rollback_core::{NewCapsule, NewRecording};
+use rollback_core::{
+    CommitId, MigrationFacts, MigrationId, NewCapsule, NewRecording, OperationFacts, Recording, stored,
+};
 
 /// A migration as it was drawn.
 ///
@@ -28,6 +29,14 @@ pub struct Drawn {
 pub fn id(text: &str) -> MigrationId {
     let (app, name) = text.split_once('.').unwrap_or_else(|| panic!("`{text}` is not app.name"));
     MigrationId::new(app, name)
+}
+
+/// The commit that stands for a tag in tests: `v2` is 40 times the digit 2, any other name is hashed.
+pub fn commit_of(tag: &str) -> CommitId {
+    let digit =
+        tag.strip_prefix('v').filter(|rest| rest.len() == 1 && rest.chars().all(|c| c.is_ascii_digit()));
+    let text = digit.map_or_else(|| stored::hash(tag)[..40].to_owned(), |digit| digit.repeat(40));
+    text.parse().expect("40 hex digits are a commit")
 }
 
 /// Ids separated by spaces.

@@ -19,10 +19,10 @@ mod shop;
 
 pub use crate::database::{Memory, TABLES};
 pub use crate::door::{FakeConsole, FakeDoor};
-pub use crate::drawing::{Drawn, draw, id, ids};
+pub use crate::drawing::{Drawn, commit_of, draw, id, ids};
 pub use crate::faults::{Fault, Faulty, When};
 pub use crate::observer::Recorder;
 pub use crate::postgres::Server;
 pub use crate::project::ScriptedProject;
 pub use crate::repository::FakeRepository;
-pub use crate::shop::{Lock, Shop, commit_of};
+pub use crate::shop::{Lock, Shop};

@@ -4,8 +4,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use rollback_core::NewCapsule;
-use rollback_core::{Effect, MigrationId, Plan, ProjectFacts, Step};
+use rollback_core::{Effect, MigrationId, NewCapsule, Plan, ProjectFacts, Step};
 use rollback_engine::ports::{Database, DatabaseError, DatabaseErrorKind, Runner, RunnerError};
 
 use crate::{Drawn, Faulty, id};

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use rollback_core::plan::WAYS;
-use rollback_core::{CommitId, Target, Way, stored};
+use rollback_core::{CommitId, Target, Way};
 use rollback_engine::cases::ahead::{self, Ahead};
 use rollback_engine::cases::import::{self, Import, ImportRequest};
 use rollback_engine::cases::migrate::{self, Planned};
@@ -20,10 +20,9 @@ use rollback_engine::session::LockHolder;
 use rollback_engine::store::{Keyring, Operation, RecordedOperation, RollbackEvent, Secret};
 use rollback_engine::{Actor, EngineError, LockRequest};
 use rollback_revision::Repository;
-
 use tempfile::TempDir;
 
-use crate::{Drawn, FakeDoor, FakeRepository, Faulty, Memory, Recorder, ScriptedProject, draw, id, ids};
+use crate::{Drawn, FakeRepository, Faulty, Memory, Recorder, ScriptedProject, commit_of, draw, id, ids};
 
 type Result<T> = std::result::Result<T, EngineError>;
 
@@ -57,14 +56,6 @@ pub struct Shop {
 /// Somebody else who holds the lock until this value is dropped.
 pub struct Lock {
     _holder: LockHolder,
-}
-
-/// The commit that stands for a tag in tests: `v2` is 40 times the digit 2, any other name is hashed.
-pub fn commit_of(tag: &str) -> CommitId {
-    let digit =
-        tag.strip_prefix('v').filter(|rest| rest.len() == 1 && rest.chars().all(|c| c.is_ascii_digit()));
-    let text = digit.map_or_else(|| stored::hash(tag)[..40].to_owned(), |digit| digit.repeat(40));
-    text.parse().expect("40 hex digits are a commit")
 }
 
 /// The folder of the lock's file, beside the database.
@@ -223,11 +214,6 @@ impl Shop {
     /// What stands in the file of the lock.
     pub fn lock_text(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("lock")).unwrap_or_default()
-    }
-
-    /// The command line over this shop.
-    pub fn door(&self) -> FakeDoor {
-        FakeDoor::over(self)
     }
 }
 

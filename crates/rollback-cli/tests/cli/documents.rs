@@ -183,7 +183,7 @@ fn of_a_rollback_that_stops_part_way() {
       Unapplying shop.0003... OK (TIME)
       Unapplying shop.0002... FAILED
     error: stopped after 1 of 2 steps: shop.0002 could not be undone: ValueError: no
-      hint: the steps that are done are recorded: mend the cause, then run the same command again, which goes on from here; `status` shows where the database is
+      hint: the finished steps are recorded: fix the cause, then run the same command again, which goes on from here; `status` shows where the database is
     --- exit code 3
     "#);
 }
