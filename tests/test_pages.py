@@ -12,6 +12,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +21,7 @@ from typing import Any
 import pytest
 
 from harness.database import Database
-from harness.project import Project
+from harness.project import PATIENCE, Project
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -63,25 +64,33 @@ class Shop:
         if words == ["echo", "$?"]:
             return f"{self.code}\n"
         is_document = "json" in words
-        programs = {"./manage.py": [self.project.python, "manage.py"], "django-rollback": [str(self.project.binary())]}
+        programs = {
+            "./manage.py": [self.project.python, str(self.project.root / "manage.py")],
+            "django-rollback": [str(self.project.binary())],
+        }
         words = [str(self.project.root) if word == "/src" else word for word in words]
-        result = subprocess.run(
-            [*programs.get(words[0], [words[0]]), *words[1:]],
-            cwd=self.cwd,
-            env=self.environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL if is_document else subprocess.STDOUT,
-            text=True,
-        )
-        self.code = result.returncode
-        return documents(self.steady(result.stdout)) if is_document else self.steady(result.stdout)
+        text = self.steady(self.run([*programs.get(words[0], [words[0]]), *words[1:]], with_talk=not is_document))
+        return documents(text) if is_document else text
+
+    def run(self, command: list[str], *, with_talk: bool) -> str:
+        """Run a command, and return what it wrote, with stderr or without."""
+        environment, warm = self.environment(), self.project.warm()
+        with tempfile.TemporaryFile() as shown, open(os.devnull, "r+") as nothing:
+            streams = {"stdin": nothing, "stdout": shown, "stderr": shown if with_talk else nothing}
+            if warm.can_run(command, environment):
+                numbers = {name: stream.fileno() for name, stream in streams.items()}
+                process = warm.start(command, env=environment, cwd=self.cwd, **numbers)
+            else:
+                process = subprocess.Popen(command, env=environment, cwd=self.cwd, **streams)
+            self.code = process.wait(PATIENCE)
+            shown.seek(0)
+            return shown.read().decode()
 
     def environment(self) -> dict[str, str]:
         """As `docs/incident.md` says that it has to be."""
         path = f"{Path(self.project.python).parent}:{os.environ['PATH']}"
         ours = {"DATABASE_URL": self.project.database.url, "DJANGO_ROLLBACK_KEY": self.key}
-        return self.project.environment() | ours | {"PATH": path, "DJANGO_ROLLBACK_PYTHON": self.project.python}
+        return self.project.environment() | ours | {"PATH": path, "DJANGO_ROLLBACK_PYTHON": self.project.front}
 
     def steady(self, text: str) -> str:
         """The text as it is in each run: paths, times, the user and the version."""
