@@ -14,7 +14,8 @@ use rollback_engine::cases::save::{self, SaveRequest, Saved};
 use rollback_engine::cases::unfinished;
 use rollback_engine::ports::Runner;
 use rollback_engine::rollback::{
-    self, ExecutionOptions, Order, PlanOptions, Prepared, Rehearsed, RolledBack,
+    self, Attempt, ExecutionOptions, HandedOver, Order, Outcome, PlanOptions, Prepared, Rehearsed,
+    RollbackError, RolledBack,
 };
 use rollback_engine::session::LockHolder;
 use rollback_engine::store::{Keyring, Operation, RecordedOperation, RollbackEvent, Secret};
@@ -22,7 +23,10 @@ use rollback_engine::{Actor, EngineError, LockRequest};
 use rollback_revision::Repository;
 use tempfile::TempDir;
 
-use crate::{Drawn, FakeRepository, Faulty, Memory, Recorder, ScriptedProject, commit_of, draw, id, ids};
+use crate::operator::FakeOperator;
+use crate::{
+    Drawn, FakeRepository, Faulty, Memory, Recorder, ScriptedProject, Wanted, commit_of, draw, id, ids,
+};
 
 type Result<T> = std::result::Result<T, EngineError>;
 
@@ -257,17 +261,11 @@ impl Shop {
     /// The plan back to this tag; an empty one is the release before.
     pub fn prepare(&mut self, tag: &str) -> Result<Prepared> {
         let keys = self.keys();
-        let options = PlanOptions {
-            ways: &self.ways,
-            keys: &keys,
-            verify: self.verify,
-            require_rehearsal: self.require_rehearsal,
-            require_runner: false,
-        };
+        let options = self.plan_options(&keys);
         let mut project = self.project.clone();
         let runner: Option<&mut (dyn Runner + 'static)> =
             if self.has_django { Some(&mut project) } else { None };
-        Ok(rollback::prepare(&mut self.database, &target(tag), runner, &options)?)
+        Ok(rollback::prepare(&mut self.database.clone(), &target(tag), runner, &options)?)
     }
 
     /// The plan in one line: `sql shop.0003, disk shop.0002`, or what speaks against it, a sentence a line.
@@ -282,12 +280,7 @@ impl Shop {
 
     /// Carries out a plan that was made before.
     pub fn execute(&mut self, prepared: &Prepared) -> Result<RolledBack> {
-        let options = ExecutionOptions {
-            lock_timeout: Duration::from_millis(100),
-            wait: self.wait,
-            verify: self.verify,
-            max_lost_rows: self.max_lost_rows,
-        };
+        let options = self.execution_options();
         let actor = actor();
         let order = Order { prepared, actor: &actor, options: &options };
         Ok(rollback::execute(&mut self.database, &mut self.project, &order, &mut self.seen)?)
@@ -297,6 +290,54 @@ impl Shop {
     pub fn roll_back(&mut self, tag: &str) -> Result<RolledBack> {
         let prepared = self.prepare(tag)?;
         self.execute(&prepared)
+    }
+
+    /// Asks for a rollback to this tag as a command does.
+    pub fn attempt(&mut self, tag: &str, wanted: Wanted) -> std::result::Result<Outcome, RollbackError> {
+        self.try_attempt(tag, wanted, None)
+    }
+
+    /// Goes back because the other door has asked for it, which saw a database with this fingerprint.
+    pub fn take_over(
+        &mut self,
+        tag: &str,
+        fingerprint: &str,
+        token: Option<&str>,
+    ) -> std::result::Result<Outcome, RollbackError> {
+        self.try_attempt(tag, Wanted::default(), Some(HandedOver { fingerprint, token }))
+    }
+
+    fn try_attempt(
+        &mut self,
+        tag: &str,
+        wanted: Wanted,
+        handed_over: Option<HandedOver<'_>>,
+    ) -> std::result::Result<Outcome, RollbackError> {
+        let (keys, actor, target) = (self.keys(), actor(), target(tag));
+        let mut seen = std::mem::take(&mut self.seen);
+        let request = Attempt {
+            target: &target,
+            plan: self.plan_options(&keys),
+            execution: self.execution_options(),
+            consent: wanted.consent,
+            is_preview: wanted.is_preview,
+            has_fixed_way: wanted.has_fixed_way,
+            has_other_door: wanted.has_other_door,
+            actor: &actor,
+        };
+        let mut project = self.project.clone();
+        let runner: Option<&mut (dyn Runner + 'static)> =
+            if self.has_django { Some(&mut project) } else { None };
+        let mut database = self.database.clone();
+        let mut operator = FakeOperator { seen: &mut seen, answer: wanted.answer };
+        let outcome = match handed_over {
+            None => rollback::attempt(&mut database, runner, &request, &mut operator),
+            Some(told) => {
+                rollback::attempt_for_other_door(&mut database, runner, &request, &told, &mut operator)
+            }
+        };
+        self.seen = seen;
+        outcome
     }
 
     /// Where the rollback that stopped part-way was going: the tag or the commit.
@@ -407,6 +448,25 @@ impl Shop {
         let (keys, actor) = (self.keys(), actor());
         let request = ImportRequest { since, actor: &actor, keys: &keys };
         Ok(import::import(&mut self.database, repository as &dyn Repository, &request)?)
+    }
+
+    fn plan_options<'s>(&'s self, keys: &'s Keyring) -> PlanOptions<'s> {
+        PlanOptions {
+            ways: &self.ways,
+            keys,
+            verify: self.verify,
+            require_rehearsal: self.require_rehearsal,
+            require_runner: false,
+        }
+    }
+
+    fn execution_options(&self) -> ExecutionOptions {
+        ExecutionOptions {
+            lock_timeout: Duration::from_millis(100),
+            wait: self.wait,
+            verify: self.verify,
+            max_lost_rows: self.max_lost_rows,
+        }
     }
 
     fn keys(&self) -> Keyring {

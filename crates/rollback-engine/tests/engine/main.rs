@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod ahead;
+mod attempt;
 mod capsules;
 mod execute;
 mod faults;
