@@ -7,6 +7,7 @@ those of this work tree, and stop at the first that fails. `tools/mutants.py NAM
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-# What pytest's exit codes mean here; any other one is no verdict: a file is missing, or nothing was collected.
-VERDICTS = {0: "SURVIVED", 1: "noticed"}
+# A line of pytest's summary that names a test; any other failure is no verdict: a file is missing, for example.
+A_TEST_FAILED = re.compile(r"^(FAILED|ERROR) \S+::", re.MULTILINE)
 ENGINE, CORE, DOOR = "crates/rollback-engine/src", "crates/rollback-core/src", "python/django_rollback"
 
 
@@ -275,7 +276,7 @@ class Laboratory:
                 return self.judge_crate(mutant.tests.removeprefix("rust:"))
             if not self.install(mutant):
                 return "BROKEN"
-            return VERDICTS.get(self.pytest(mutant.tests), "BROKEN")
+            return self.judge_tests(mutant.tests)
         finally:
             path.write_text(source)
 
@@ -301,10 +302,13 @@ class Laboratory:
         shutil.copy(self.target / "debug" / "django-rollback", self.venv / "bin" / "django-rollback")
         return True
 
-    def pytest(self, tests: str) -> int:
-        """The exit code of the tests with the mutant."""
+    def judge_tests(self, tests: str) -> str:
+        """The verdict of these tests."""
         words = [str(self.python), "-m", "pytest", "-x", "-q", "-n", "auto", "-p", "no:cacheprovider", *_words(tests)]
-        return subprocess.run(words, cwd=ROOT, capture_output=True).returncode
+        result = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+        if result.returncode == 0:
+            return "SURVIVED"
+        return "noticed" if A_TEST_FAILED.search(result.stdout) else "BROKEN"
 
 
 def _words(tests: str) -> list[str]:
