@@ -133,7 +133,7 @@ def test_commands_in_a_project_s_folder(projects: Project) -> None:
     migrations = document(projects.native("graph", "v1..v2", "--format", "json", cwd=two))["migrations"]
     same([each["path"] for each in migrations], ["two/shop/migrations/0002.py"])
     assert "Unapply shop.0002" in projects.native("plan", "v1..v2", cwd=two).stdout
-    assert "no migration has to be undone" in projects.native("plan", "v1..v2", cwd=projects.root / "one").stdout
+    assert "no migration to undo" in projects.native("plan", "v1..v2", cwd=projects.root / "one").stdout
 
 
 def test_the_configuration_of_a_project_in_a_folder(projects: Project) -> None:
@@ -1189,7 +1189,7 @@ def test_a_plan_with_blockers(project: Project) -> None:
 
 def test_a_plan_of_nothing(project: Project) -> None:
     v1 = short(project, "v1")
-    expected = f"Rollback from HEAD ({v1}) to v1 ({v1}): no migration has to be undone.\n"
+    expected = f"Rollback from HEAD ({v1}) to v1 ({v1}): no migration to undo.\n"
     assert project.native("plan", "v1..HEAD").stdout == expected
 
 

@@ -338,7 +338,7 @@ def test_the_text(site: Site, project: Project, door: str) -> None:
             f"{done} {site.label('v2')}: 12 migrations.\n"
             f"{done} {site.label('v3')}: 14 migrations.\n"
             f"Skipped {site.label('v4')}: saved already.\n"
-            "Counted as applied at each of them, since git has no file of theirs and nobody knows better: "
+            "Assumed to be applied at each of them, because git has no file for them: "
             "contenttypes (2), labels (2).\n"
             "Sources from git, kept with them: 3 migrations.\n"
         )

@@ -203,7 +203,7 @@ def test_waiting_is_said(trip: Trip, shop: Shop, form: str) -> None:
         assert "lock timeout" in waits[0]["reason"], waits
         same(names(events)[-1], "end")
     else:
-        waits = r"  Another session is in the way \(canceling .* lock timeout.*\): taken back, trying again\.\.\.\n"
+        waits = r"  Another session is in the way \(canceling .* lock timeout.*\): undone, retrying\.\.\.\n"
         assert re.search(waits, ended.out), ended
     shop.assert_built("v1")
 

@@ -561,9 +561,9 @@ def test_killed(trip: Trip, shop: Shop, segment: str, asking: str) -> None:
     next_one = trip.project.native(word, check=False) if door == "native" else manage(trip, "rollback", word)
     [said, *_] = next_one.stderr.splitlines()
     end = (
-        f"stopped after {done} of 4 steps: `rollback --resume` finishes it, `rollback --abort` leaves it there."
+        f"stopped after {done} of 4 steps: `rollback --resume` finishes it, `rollback --abort` leaves the database there."
         if done
-        else "was interrupted, and nothing was changed by it."
+        else "was interrupted, and changed nothing."
     )
     assert said.startswith(f"Settled: the rollback to {shop.commits['v1'][:7]} by ") and said.endswith(f" {end}"), said
     assert "Settled" not in trip.project.native("history").stderr

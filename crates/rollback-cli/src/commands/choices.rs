@@ -84,8 +84,8 @@ impl Context<'_> {
         let ways: Result<Vec<Way>, String> = self.environment.ways.iter().map(known).collect();
         let mut ways = ways.map_err(|_| {
             CliError::usage(
-                format!("the ways {} are not known", self.environment.ways.join(", ")),
-                "WAYS and DJANGO_ROLLBACK_WAYS take sql, disk and capsule, the best first",
+                format!("unknown ways: {}", self.environment.ways.join(", ")),
+                "WAYS and DJANGO_ROLLBACK_WAYS accept sql, disk and capsule, the best first",
             )
         })?;
         if ways.is_empty() {

@@ -117,11 +117,11 @@ fn settled(operation: &Operation) -> String {
     let to = operation.to().map_or_else(String::new, |to| to.short().to_owned());
     let end = if operation.outcome() == Outcome::Stopped {
         format!(
-            "stopped after {steps_done} of {}: `rollback --resume` finishes it, `rollback --abort` leaves it there",
+            "stopped after {steps_done} of {}: `rollback --resume` finishes it, `rollback --abort` leaves the database there",
             count(steps.len(), "step")
         )
     } else {
-        "was interrupted, and nothing was changed by it".to_owned()
+        "was interrupted, and changed nothing".to_owned()
     };
     safe(format!("Settled: the rollback to {to} by {user}@{host} {end}."))
 }

@@ -117,7 +117,7 @@ fn assumed(migrations: &BTreeSet<&MigrationId>) -> Option<String> {
     }
     let apps: Vec<String> = apps.iter().map(|(app, number)| format!("{app} ({number})")).collect();
     Some(safe(format!(
-        "Counted as applied at each of them, since git has no file of theirs and nobody knows better: {}.",
+        "Assumed to be applied at each of them, because git has no file for them: {}.",
         apps.join(", ")
     )))
 }

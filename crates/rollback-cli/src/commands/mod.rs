@@ -76,8 +76,8 @@ pub(crate) fn run(mut context: Context<'_>, command: Command) -> Result<i32, Cli
 fn key(context: &mut Context<'_>) -> Result<ExitCode, CliError> {
     let Some(key) = context.keys()?.export() else {
         return Err(CliError::usage(
-            "there is no secret to make a key from",
-            "`manage.py rollback key` makes it from SECRET_KEY",
+            "no key available",
+            "run `manage.py rollback key` in the project, or set DJANGO_ROLLBACK_KEY",
         ));
     };
     context.secret(&format!("{key}\n"))?;
@@ -90,7 +90,7 @@ fn refuse_with_list(arguments: &RollbackArguments) -> Result<(), CliError> {
         return Ok(());
     }
     Err(CliError::usage(
-        "`--list` only lists the releases: it does not go with `--tag`, `--commit` or `--fake`",
+        "`--list` cannot be combined with `--tag`, `--commit` or `--fake`",
         "leave `--list` out to go back to a release",
     ))
 }

@@ -153,7 +153,7 @@ pub(crate) fn heading(prepared: &Prepared) -> String {
 /// `4 steps in one transaction`.
 fn size(plan: &Plan) -> String {
     match (plan.steps.len(), plan.is_atomic()) {
-        (0, _) if plan.blockers.is_empty() => "no migration has to be undone".to_owned(),
+        (0, _) if plan.blockers.is_empty() => "no migration to undo".to_owned(),
         (0, _) => "not possible".to_owned(),
         (number, true) => format!("{} in one transaction", count(number, "step")),
         (number, false) => {

@@ -90,7 +90,7 @@ impl Observer for Progress<'_> {
 
     fn waits(&mut self, reason: &str) {
         self.event("waits", json!({ "reason": reason }));
-        let line = format!("  Another session is in the way ({}): taken back, trying again...", safe(reason));
+        let line = format!("  Another session is in the way ({}): undone, retrying...", safe(reason));
         self.say(Level::Info, &line, self.stream);
         if let Some(bar) = &self.bar {
             bar.reset();

@@ -40,16 +40,16 @@ pub(crate) fn run(context: &mut Context<'_>, arguments: &PlanArguments) -> Resul
     match problem {
         None => {
             let text = format!(
-                "Rehearsed: from {from} down to {to} and up again, {}, the schema the same after each.",
+                "Rehearsed from {from} to {to} and back, {}: the schema was the same after each.",
                 count(steps.len(), "step")
             );
             context.say(Level::Success, &text);
             Ok(ExitCode::Done)
         }
         Some(problem) => Err(CliError::other(
-            format!("the rehearsal from {from} to {to} went wrong: {}", safe(problem)),
+            format!("the rehearsal from {from} to {to} failed: {}", safe(problem)),
             Some(
-                "the database itself was not touched; a rollback would be refused or go another way"
+                "the database itself was not touched; a rollback would be refused, or would use another way"
                     .to_owned(),
             ),
         )),
@@ -69,7 +69,9 @@ fn on(
         return Err(RollbackError::Blocked { blockers: prepared.plan.blockers.len() }.into());
     }
     let runner = scratch.runner.as_deref_mut();
-    let runner = runner.ok_or_else(|| CliError::other("a rehearsal needs the project", None))?;
+    let runner = runner.ok_or_else(|| {
+        CliError::other("a rehearsal needs Django", Some("run `manage.py rollback rehearse`".to_owned()))
+    })?;
     let rehearsed = rollback::rehearse(scratch.database.as_mut(), runner, &prepared);
     Ok((prepared, rehearsed))
 }

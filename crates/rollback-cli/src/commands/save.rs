@@ -104,7 +104,7 @@ fn report(context: &mut Context<'_>, found: &Found, saved: &Saved) {
         ),
         SaveOutcome::Unchanged => context.say(
             Level::Success,
-            &format!("Release {release} is saved already, with the same {migrations}, and is the newest: all is fine."),
+            &format!("Release {release} with {migrations} is already saved; nothing to do."),
         ),
         SaveOutcome::Updated { added, removed, tags } => {
             context.say(Level::Success, &format!("Updated release {release}: it has {migrations} now."));
@@ -125,7 +125,7 @@ fn report(context: &mut Context<'_>, found: &Found, saved: &Saved) {
             context.say(
                 Level::Warning,
                 &format!(
-                    "Release {release} is saved already and is not the newest: that is {}. Nothing was changed; {applied}. \
+                    "Release {release} is already saved, but is not the newest: that is {}. Nothing was changed; {applied}. \
                      If you went back to this code on purpose, go back with the database too: \
                      `rollback_migrations -c {}`.",
                     label(newest),

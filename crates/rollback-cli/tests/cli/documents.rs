@@ -195,7 +195,7 @@ fn of_a_rehearsal() {
     {"format":1,"from":{"commit":"2222222222222222222222222222222222222222","tags":["v2"],"saved_at":"YYYY-MM-DDThh:mm:ssZ"},"to":{"commit":"1111111111111111111111111111111111111111","tags":["v1"],"saved_at":"YYYY-MM-DDThh:mm:ssZ"},"outcome":"done","problem":null,"steps":[{"app":"shop","migration":"0002_price","way":"sql","down_seconds":TIME,"up_seconds":TIME,"differences":[]}]}
     --- stderr
       shop.0002_price... the schema is the same (down TIME by sql, up TIME)
-    Rehearsed: from 2222222 (v2) down to 1111111 (v1) and up again, 1 step, the schema the same after each.
+    Rehearsed from 2222222 (v2) to 1111111 (v1) and back, 1 step: the schema was the same after each.
     --- exit code 0
     "#);
 }

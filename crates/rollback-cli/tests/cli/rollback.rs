@@ -39,7 +39,7 @@ fn a_plan() {
     ");
     assert_snapshot!(door.run("plan -t v2"), @"
     --- stdout
-    Rollback from 2222222 (v2) to 2222222 (v2): no migration has to be undone.
+    Rollback from 2222222 (v2) to 2222222 (v2): no migration to undo.
     --- exit code 0
     ");
 }
@@ -444,7 +444,7 @@ fn another_session_is_in_the_way() {
     assert_snapshot!(shop.door().run("rollback"), @"
     --- stdout
     Rollback from 2222222 (v2) to 1111111 (v1): 1 step in one transaction.
-      Another session is in the way (database is locked): taken back, trying again...
+      Another session is in the way (database is locked): undone, retrying...
       Unapplying shop.0002_price... OK (TIME)
     The database is back at 1111111 (v1), and its schema is the one that the release had.
     --- stderr
@@ -586,7 +586,7 @@ fn a_command_that_died_is_settled_by_the_next() {
     curr >>>  YYYY-MM-DD hh:mm:ssZ  2222222222222222222222222222222222222222  6           v2
               YYYY-MM-DD hh:mm:ssZ  1111111111111111111111111111111111111111  5           v1
     --- stderr
-    Settled: the rollback to 1111111 by deploy@web-2 was interrupted, and nothing was changed by it.
+    Settled: the rollback to 1111111 by deploy@web-2 was interrupted, and changed nothing.
     --- exit code 0
     ");
     insert(&body.replace("\"steps_done\":0", "\"steps_done\":1"));
@@ -595,7 +595,7 @@ fn a_command_that_died_is_settled_by_the_next() {
     Current release 2222222 (v2), 6 migrations applied: the same as when it was saved.
     Schema: the same as when it was saved.
     --- stderr
-    Settled: the rollback to 1111111 by deploy@web-2 stopped after 1 of 1 step: `rollback --resume` finishes it, `rollback --abort` leaves it there.
+    Settled: the rollback to 1111111 by deploy@web-2 stopped after 1 of 1 step: `rollback --resume` finishes it, `rollback --abort` leaves the database there.
     --- exit code 0
     ");
 }
@@ -802,15 +802,15 @@ fn a_rehearsal() {
     assert_snapshot!(shop.door().run("rehearse"), @"
     --- stdout
       shop.0002_price... the schema is the same (down TIME by sql, up TIME)
-    Rehearsed: from 2222222 (v2) down to 1111111 (v1) and up again, 1 step, the schema the same after each.
+    Rehearsed from 2222222 (v2) to 1111111 (v1) and back, 1 step: the schema was the same after each.
     --- exit code 0
     ");
     assert_eq!(shop.history(), "save done, save done, rehearsal done");
     shop.project.fail("shop.0002_price", "ValueError: no");
     assert_snapshot!(shop.door().run("rehearse --way disk"), @"
     --- stderr
-    error: the rehearsal from 2222222 (v2) to 1111111 (v1) went wrong: the rehearsal failed at shop.0002_price: ValueError: no
-      hint: the database itself was not touched; a rollback would be refused or go another way
+    error: the rehearsal from 2222222 (v2) to 1111111 (v1) failed: the rehearsal failed at shop.0002_price: ValueError: no
+      hint: the database itself was not touched; a rollback would be refused, or would use another way
     --- exit code 1
     ");
 }
@@ -824,8 +824,8 @@ fn the_key() {
     shop.secrets.clear();
     assert_snapshot!(shop.door().run("key"), @"
     --- stderr
-    error: there is no secret to make a key from
-      hint: `manage.py rollback key` makes it from SECRET_KEY
+    error: no key available
+      hint: run `manage.py rollback key` in the project, or set DJANGO_ROLLBACK_KEY
     --- exit code 2
     ");
     door.variable("DJANGO_ROLLBACK_KEY", "drk1_cut");

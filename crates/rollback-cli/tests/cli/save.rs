@@ -41,7 +41,7 @@ fn saving_again() {
     door.variable("DJANGO_ROLLBACK_COMMIT", commit_of("v2").as_str());
     assert_snapshot!(door.run("save"), @"
     --- stdout
-    Release 2222222 (v2) is saved already, with the same 6 migrations, and is the newest: all is fine.
+    Release 2222222 (v2) with 6 migrations is already saved; nothing to do.
     --- exit code 0
     ");
     door.variable("DJANGO_ROLLBACK_TAGS", "stable");
@@ -75,7 +75,7 @@ fn saving_an_older_release() {
     door.variable("DJANGO_ROLLBACK_COMMIT", commit_of("v1").as_str());
     assert_snapshot!(door.run("save"), @"
     --- stderr
-    Release 1111111 (v1) is saved already and is not the newest: that is 2222222 (v2). Nothing was changed; the migrations that are applied are not those of this release. If you went back to this code on purpose, go back with the database too: `rollback_migrations -c 1111111`.
+    Release 1111111 (v1) is already saved, but is not the newest: that is 2222222 (v2). Nothing was changed; the migrations that are applied are not those of this release. If you went back to this code on purpose, go back with the database too: `rollback_migrations -c 1111111`.
     --- exit code 0
     ");
 }
@@ -86,7 +86,7 @@ fn the_full_data_and_the_difference() {
     door.variable("DJANGO_ROLLBACK_COMMIT", commit_of("v2").as_str());
     assert_snapshot!(door.run("save --log-full-data --log-diff"), @"
     --- stdout
-    Release 2222222 (v2) is saved already, with the same 6 migrations, and is the newest: all is fine.
+    Release 2222222 (v2) with 6 migrations is already saved; nothing to do.
     Migrations of the release:
         django_rollback.0001_initial
         django_rollback.0002_releases

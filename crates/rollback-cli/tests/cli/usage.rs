@@ -173,7 +173,7 @@ fn options_that_do_not_go_together() {
     ");
     assert_snapshot!(door.run("rollback_migrations --list -t v1"), @"
     --- stderr
-    error: `--list` only lists the releases: it does not go with `--tag`, `--commit` or `--fake`
+    error: `--list` cannot be combined with `--tag`, `--commit` or `--fake`
       hint: leave `--list` out to go back to a release
     --- exit code 2
     ");
@@ -206,8 +206,8 @@ fn ways_of_the_environment_that_are_not_known() {
     door.environment.ways = vec!["magic".to_owned()];
     assert_snapshot!(door.run("plan"), @"
     --- stderr
-    error: the ways magic are not known
-      hint: WAYS and DJANGO_ROLLBACK_WAYS take sql, disk and capsule, the best first
+    error: unknown ways: magic
+      hint: WAYS and DJANGO_ROLLBACK_WAYS accept sql, disk and capsule, the best first
     --- exit code 2
     ");
 }

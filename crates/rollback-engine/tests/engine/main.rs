@@ -16,6 +16,7 @@ mod plan;
 mod postgres;
 mod reading;
 mod rehearse;
+mod rooms;
 mod save;
 mod script;
 mod segments;
