@@ -479,7 +479,8 @@ def test_without_a_key_no_source_is_kept(site: Site) -> None:
     project = site.at(site.deployed)
     project.native("save")
     result = project.native("import")
-    warning = "Warning: no key available (set DJANGO_ROLLBACK_KEY, or use `--key-file`), so no source is kept from git.\n"
+    why = "no key available (set DJANGO_ROLLBACK_KEY, or use `--key-file`)"
+    warning = f"Warning: {why}, so no source is kept from git.\n"
     same((result.stderr, kept(project.database)), (warning, {}))
     same(tags_of(listed(project)), ["v4", "v3", "v2", "v1"])
     project.manage("rollback_migrations", "-t", "v2")

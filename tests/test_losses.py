@@ -544,7 +544,8 @@ BACK = ("rollback", "-t", "v1")
 ACCEPT = "--accept-data-loss"
 QUESTION = "3 rows and values will be lost. Type 'yes' to go on, anything else to stop: "
 LOSS_HINT = (
-    "the plan shows what and where: copy the data first; or accept the loss with `--accept-data-loss`, or with `--max-lost-rows N` up to N rows and values"
+    "the plan shows what and where: copy the data first; or accept the loss with `--accept-data-loss`, "
+    "or with `--max-lost-rows N` up to N rows and values"
 )
 LOGGING = """
 LOGGING = {

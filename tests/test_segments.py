@@ -410,8 +410,8 @@ def test_aborting_says_where_the_database_is(trip: Trip, shop: Shop, door: str) 
         "These are undone for good; what they dropped is gone:\n"
         "  shop.0006_d\n  shop.0005_b\n  shop.0004_data\n"
         "These are still applied:\n  shop.0003_a\n"
-        f"To apply again what is undone, run `manage.py migrate` with the code of {shop.commits['v2'][:7]}. To go on after "
-        "all, run the same rollback once more.\n",
+        f"To apply again what is undone, run `manage.py migrate` with the code of {shop.commits['v2'][:7]}. "
+        "To go on after all, run the same rollback once more.\n",
     )
     same(untouched(trip.database), before)
     last = trip.history()[0]
