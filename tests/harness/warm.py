@@ -379,8 +379,9 @@ def _import_ahead() -> None:
             importlib.import_module(name)
     with contextlib.suppress(ImportError):
         package = importlib.import_module(OUR_APP)
-        for module in pkgutil.walk_packages(package.__path__, f"{OUR_APP}."):
-            if not module.name.endswith(".models"):
+        for module in pkgutil.walk_packages(package.__path__, f"{OUR_APP}.", onerror=lambda name: None):
+            # Another version of it may import its models everywhere, which needs settings.
+            with contextlib.suppress(Exception):
                 importlib.import_module(module.name)
     _leave_out_of_collections()
 
