@@ -45,37 +45,9 @@ pub fn ahead(
             .collect(),
         project,
     };
-    let saved = commit.and_then(|commit| stored.iter().position(|each| each.release.commit == *commit));
-    let (place, migrations) = match (saved, &comparison.project) {
-        (Some(place), project) => {
-            match releases::applied_at(&mut store, &stored[place], &comparison.rows, project.as_ref())? {
-                Ok(set) => (Some(place), comparison.surplus(&set)),
-                Err(_) => (Some(place), Vec::new()),
-            }
-        }
-        (None, Some(project)) => {
-            let files: AppliedSet = project.migrations.iter().map(|facts| facts.id.clone()).collect();
-            let migrations = comparison.surplus(&files);
-            let place = if migrations.is_empty() {
-                Some(0)
-            } else {
-                comparison.fitting(&mut store, &stored, &files)?
-            };
-            (place, migrations)
-        }
-        (None, None) => {
-            let prefix = commit.map(|commit| commit.as_str().to_owned()).unwrap_or_default();
-            return Err(CaseError::CodeUnknown { commit: prefix });
-        }
-    };
+    let (place, migrations) = comparison.place(&mut store, &stored, commit)?;
     let newer = &stored[..place.unwrap_or(stored.len())];
-    let mut brought_by = Vec::new();
-    for each in newer {
-        let set = releases::readable_set(&mut store, each, &comparison.rows)?.unwrap_or_default();
-        if migrations.iter().any(|migration| set.contains(migration)) {
-            brought_by.push(each.release.clone());
-        }
-    }
+    let brought_by = comparison.brought_by(&mut store, newer, &migrations)?;
     let target = place.map(|place| stored[place].release.clone());
     Ok(Some(Ahead { current, target, migrations, brought_by }))
 }
@@ -87,6 +59,45 @@ struct Comparison {
 }
 
 impl Comparison {
+    /// Which release fits the code, by its place in the list, and what is applied beyond the code.
+    fn place(
+        &self,
+        store: &mut Store<'_>,
+        stored: &[StoredRelease],
+        commit: Option<&CommitId>,
+    ) -> Result<(Option<usize>, Vec<MigrationId>), CaseError> {
+        let saved = commit.and_then(|commit| stored.iter().position(|each| each.release.commit == *commit));
+        if let Some(place) = saved {
+            let set = releases::applied_at(store, &stored[place], &self.rows, self.project.as_ref())?;
+            return Ok((Some(place), set.map(|set| self.surplus(&set)).unwrap_or_default()));
+        }
+        let Some(project) = &self.project else {
+            let commit = commit.map(|commit| commit.as_str().to_owned()).unwrap_or_default();
+            return Err(CaseError::CodeUnknown { commit });
+        };
+        let files: AppliedSet = project.migrations.iter().map(|facts| facts.id.clone()).collect();
+        let migrations = self.surplus(&files);
+        let place = if migrations.is_empty() { Some(0) } else { self.fitting(store, stored, &files)? };
+        Ok((place, migrations))
+    }
+
+    /// The releases that brought these migrations, newest first.
+    fn brought_by(
+        &self,
+        store: &mut Store<'_>,
+        newer: &[StoredRelease],
+        migrations: &[MigrationId],
+    ) -> Result<Vec<Release>, CaseError> {
+        let mut brought_by = Vec::new();
+        for each in newer {
+            let set = releases::readable_set(store, each, &self.rows)?.unwrap_or_default();
+            if migrations.iter().any(|migration| set.contains(migration)) {
+                brought_by.push(each.release.clone());
+            }
+        }
+        Ok(brought_by)
+    }
+
     /// What is applied beyond this set, squashes folded.
     fn surplus(&self, set: &AppliedSet) -> Vec<MigrationId> {
         self.surplus_of(&self.rows, set)

@@ -3,7 +3,7 @@
 use rollback_core::{MigrationId, SelectError};
 use rollback_revision::RepositoryError;
 
-use super::import::ImportError;
+use super::import::error::ImportError;
 use crate::ports::{DatabaseErrorKind, RunnerError};
 use crate::session::SessionError;
 use crate::store::StoreError;

@@ -40,24 +40,20 @@ pub fn prepare(
     let Drafted { mut plan, target_set, recordings, facts, digest, without_sql } = drafted;
     plan.warnings.splice(
         0..0,
-        moved.as_ref().map(moved_tag).into_iter().chain(not_saved(&mut store, &stored[0], &rows)?),
+        moved.as_ref().map(moved_tag).into_iter().chain(not_saved(&mut store, &releases[0], &rows)?),
     );
-    if uses_capsules(&plan) && !options.keys.is_empty() && stored[0].signature.is_none() {
-        plan.warnings.push(Warning::Unlisted { current: known[0].label() });
-    }
-    if options.require_rehearsal && plan.undoes() && !store.has_rehearsal(&digest)? {
-        plan.blockers.push(Blocker::NotRehearsed { target: to.label() });
-    }
+    plan.warnings.extend(unlisted(&plan, &releases[0], options));
+    plan.blockers.extend(not_rehearsed(&mut store, &plan, to, &digest, options)?);
     let (to, removed) = (to.clone(), known[..place].to_vec());
     let has_runner = runner.is_some();
-    let looked = if plan.blockers.is_empty() && !(plan.steps.is_empty() && removed.is_empty()) {
-        let effects = effects(&plan, &recordings, runner)?;
-        let ends = Ends { current: &stored[0], target: &stored[place], rows: &rows };
-        look(&mut store, &plan, &ends, &facts, effects.as_ref())?
-    } else {
-        Looked::default()
-    };
-    let Looked { expected, findings, names } = looked;
+    let Looked { expected, findings, names } =
+        if plan.blockers.is_empty() && !(plan.steps.is_empty() && removed.is_empty()) {
+            let effects = effects(&plan, &recordings, runner)?;
+            let ends = Ends { current: &releases[0], target: &releases[place], rows: &rows };
+            look(&mut store, &plan, &ends, &facts, effects.as_ref())?
+        } else {
+            Looked::default()
+        };
     plan.warnings.extend(findings.warnings);
     plan.blockers.extend(findings.blockers);
     if options.require_runner && !has_runner {
@@ -108,8 +104,23 @@ fn draft(
     Ok(Drafted { plan, target_set, recordings, facts, digest, without_sql })
 }
 
-fn uses_capsules(plan: &Plan) -> bool {
-    plan.steps.iter().any(|step| matches!(step.way, Way::Sql | Way::Capsule))
+/// The warning that no signed manifest says which capsules belong to the current release.
+fn unlisted(plan: &Plan, current: &StoredRelease, options: &PlanOptions<'_>) -> Option<Warning> {
+    let uses_capsules = plan.steps.iter().any(|step| matches!(step.way, Way::Sql | Way::Capsule));
+    let is_unlisted = uses_capsules && !options.keys.is_empty() && current.signature.is_none();
+    is_unlisted.then(|| Warning::Unlisted { current: current.release.label() })
+}
+
+/// The blocker of a plan that was to be rehearsed, and was not.
+fn not_rehearsed(
+    store: &mut Store<'_>,
+    plan: &Plan,
+    to: &Release,
+    digest: &str,
+    options: &PlanOptions<'_>,
+) -> Result<Option<Blocker>, StoreError> {
+    let is_missing = options.require_rehearsal && plan.undoes() && !store.has_rehearsal(digest)?;
+    Ok(is_missing.then(|| Blocker::NotRehearsed { target: to.label() }))
 }
 
 /// Where a rollback begins and ends.
