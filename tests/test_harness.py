@@ -5,8 +5,10 @@ A wrong oracle would make every other test worthless, so it is held against stoc
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -166,6 +168,15 @@ PROGRAMS = {
 }
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C ends what is started here, even if a shell runs the tests in the background, where it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("name", PROGRAMS)
 @pytest.mark.parametrize("how", ["a file", "a text", "behind the binary"])
 def test_a_fork_is_as_good_as_a_process(tmp_path: Path, how: str, name: str) -> None:

@@ -124,7 +124,9 @@ def test_silence_on_the_terminal_is_no_silence_in_the_log(project: Project) -> N
     """`-v 0` is for cron, `-l` for the record: the report is whole, and never an empty line."""
     result = project.manage("save_migrations_state", "-v", "0", "-l", "audit")
     ((_, _, message),) = records(project)
-    assert (result.stdout, "with 6 migrations is already saved; nothing to do" in message) == ("", True), records(project)
+    assert (result.stdout, "with 6 migrations is already saved; nothing to do" in message) == ("", True), records(
+        project
+    )
 
 
 def test_a_per_cent_sign_in_a_name_does_no_harm(project: Project) -> None:
