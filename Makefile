@@ -12,9 +12,6 @@ DENY ?= licenses bans sources
 export CARGO_TARGET_DIR
 SOURCES := $(shell find crates python -type f -not -name '*.pyc') Cargo.toml Cargo.lock pyproject.toml
 
-# The crates in which no files import each other in a circle.
-WITHOUT_CIRCLES := rollback-core rollback-git rollback-native rollback-check rollback-py django-rollback
-
 .PHONY: help demo test test-rust test-python test-matrix test-long lint deny msrv fmt wheel image bench test-faults test-fuzz test-mutants test-packages clean
 
 help: ## show the targets
@@ -55,7 +52,7 @@ lint: $(VENV)/.tools ## check formatting, lints and documentation
 	cargo fmt --check --manifest-path crates/rollback-source/fuzz/Cargo.toml
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
 	@echo "no database driver in the extension module:"; ! cargo tree --quiet --package rollback-py --edges normal | grep -E "rusqlite|postgres v"
-	@echo "files that import each other in a circle:"; $(BIN)/python tools/circles.py $(WITHOUT_CIRCLES)
+	@echo "files that import each other in a circle:"; $(BIN)/python tools/circles.py
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 	$(BIN)/ruff check python tests demo bench tools
 	$(BIN)/ruff format --check python tests demo bench tools

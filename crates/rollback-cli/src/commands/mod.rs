@@ -10,6 +10,7 @@ mod guard;
 mod history;
 mod import;
 mod list;
+mod outcome;
 mod places;
 mod plan;
 mod progress;
