@@ -560,11 +560,8 @@ def test_killed(trip: Trip, shop: Shop, segment: str, asking: str) -> None:
     door, word = ASKING[asking]
     next_one = trip.project.native(word, check=False) if door == "native" else manage(trip, "rollback", word)
     [said, *_] = next_one.stderr.splitlines()
-    end = (
-        f"stopped after {done} of 4 steps: `rollback --resume` finishes it, `rollback --abort` leaves the database there."
-        if done
-        else "was interrupted, and changed nothing."
-    )
+    ways_on = "`rollback --resume` finishes it, `rollback --abort` leaves the database there"
+    end = f"stopped after {done} of 4 steps: {ways_on}." if done else "was interrupted, and changed nothing."
     assert said.startswith(f"Settled: the rollback to {shop.commits['v1'][:7]} by ") and said.endswith(f" {end}"), said
     assert "Settled" not in trip.project.native("history").stderr
     rollback = next(each for each in trip.history() if each["kind"] == "rollback")
