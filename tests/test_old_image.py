@@ -222,7 +222,7 @@ REFUSED = {
             "missing-file",
             "schema.0004 must be undone, but its file is missing and its archived source cannot be used: "
             "it needs schema.rates",
-            "{v4}: it needs schema.rates",
+            "{v4}",
         ),
     ),
     "only files": ("v3", "disk", ("missing-file", "schema.0003 must be undone, but its file is missing", "{v3}")),
