@@ -260,7 +260,9 @@ def test_many_differences_are_all_named(new_trip: Trip) -> None:
     new_trip.deploy("v1", V1, rows=ROWS["v1"])
     new_trip.deploy("v2", {"shop.0002_many": migration(*many, after=["shop.0001_initial"])})
     said = back(new_trip).stderr
-    places = [said.find(part) for part in ("column extra.id is unexpected", "index by_name", "index fast", "table extra")]
+    places = [
+        said.find(part) for part in ("column extra.id is unexpected", "index by_name", "index fast", "table extra")
+    ]
     assert -1 not in places and places == sorted(places), said
 
 
