@@ -39,7 +39,7 @@ ROWS = {"v0": ["INSERT INTO shop_item (name) VALUES ('tea')"], "v2": ["UPDATE sh
 BACK = ("rollback_migrations", "-t", "v1")
 RESUME = ("rollback", "rollback", "--resume", "--accept-data-loss")
 OPEN_HINT = (
-    "  hint: `rollback --resume` finishes it, `rollback --abort` leaves the database where it is and says what that "
+    "  hint: `rollback --resume` finishes it; `rollback --abort` leaves the database where it is, and says what that "
     "means\n"
 )
 

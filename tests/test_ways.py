@@ -495,8 +495,8 @@ def test_every_blocker_has_its_reason(shop: Site, nowhere: Path, words: list[str
 
 UNTRUSTED = "the capsule of shop.0002 cannot be trusted: of the list that release {v2} was saved with, it is "
 KEYS = {
-    "no key": (None, "needs-python", "its signature cannot be checked: no key is here"),
-    "an empty key": ("", "needs-python", "its signature cannot be checked: no key is here"),
+    "no key": (None, "needs-python", "its signature cannot be checked: no key available"),
+    "an empty key": ("", "needs-python", "its signature cannot be checked: no key available"),
     "another key": ("another secret", "untrusted", f"{UNTRUSTED}signed with a key that is not here"),
 }
 
@@ -888,7 +888,7 @@ def test_a_commit_that_was_never_saved(shop: Site, nowhere: Path) -> None:
     document = json.loads(run(project, "manage", "guard", "--format", "json", env=unsaved).stdout)
     same((document["migrations"], document["target"]["commit"]), ([["shop", "0002"]], shop.commits["v1"]))
     result = run(project, "native", "guard", "--on-ahead", "rollback", env=unsaved)
-    same((result.returncode, f"commit {UNKNOWN} was never saved here" in result.stderr), (1, True))
+    same((result.returncode, f"commit {UNKNOWN} was never saved in this database" in result.stderr), (1, True))
     unknown = run(project, "native", "guard", cwd=nowhere)
     same((unknown.returncode, "the commit of this deploy is not known" in unknown.stderr), (1, True))
 
