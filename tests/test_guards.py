@@ -91,7 +91,7 @@ def test_a_result_that_is_not_the_promised_one_is_taken_back(trip: Trip) -> None
     before = oracle.schema(trip.database), oracle.migrations(trip.database)
     result = trip.project.manage("rollback_migrations", "-t", "v1", check=False)
     assert result.returncode == 1
-    assert "django_migrations did not hold what the plan promised" in result.stderr
+    assert "django_migrations does not hold what the plan promised" in result.stderr
     assert "other.0001 is still recorded" in result.stderr
     assert (oracle.schema(trip.database), oracle.migrations(trip.database)) == before
 
