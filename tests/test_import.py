@@ -733,7 +733,7 @@ def test_a_shallow_clone(site: Site, project: Project, tmp_path: Path, door: str
     """Tags may be missing in it, and their order; with the whole history it works."""
     folder = tmp_path / "shallow"
     project.git("clone", "--quiet", "--depth=2", f"file://{project.root}", str(folder))
-    message = f"the history of the clone at {folder} is cut off (it is shallow): nobody can tell which tags came first"
+    message = f"the clone at {folder} is shallow: the order of its tags is unknown"
     said = f"{message}\n  hint: fetch the rest: `git fetch --unshallow --tags`"
     same(refused(project, door, "-p", str(folder)), (1, said))
     project.git("-C", str(folder), "fetch", "--quiet", "--unshallow", "--tags")

@@ -497,7 +497,7 @@ UNTRUSTED = "the capsule of shop.0002 cannot be trusted: of the list that releas
 KEYS = {
     "no key": (None, "needs-python", "its signature cannot be checked: no key available"),
     "an empty key": ("", "needs-python", "its signature cannot be checked: no key available"),
-    "another key": ("another secret", "untrusted", f"{UNTRUSTED}signed with a key that is not here"),
+    "another key": ("another secret", "untrusted", f"{UNTRUSTED}signed with a key that is not available"),
 }
 
 

@@ -1,4 +1,4 @@
-//! Who runs an operation, for history and for whoever waits.
+//! Who runs an operation, for history and for those who wait.
 
 /// The version of django-rollback, as history records it.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -32,7 +32,7 @@ pub struct File {
 /// A migration file that was read.
 #[derive(Clone, Debug)]
 pub struct Read {
-    /// Its text, where it is kept.
+    /// Its text, if it is kept.
     pub text: String,
     /// What it says, or why it says nothing.
     pub source: Result<MigrationSource, SyntaxError>,
@@ -80,7 +80,7 @@ impl Migrations {
         }
     }
 
-    /// The migration that a reference leads to; none where a setting that is not known decides.
+    /// The migration that a reference leads to; `None` if a setting that is not known decides.
     pub fn target(&self, reference: &Reference) -> Option<MigrationId> {
         match &reference.target {
             Target::Migration(id) => Some(id.clone()),

@@ -16,7 +16,7 @@ pub trait Repository {
     fn tags(&self) -> Result<Vec<(String, CommitId)>, RepositoryError>;
 
     /// The commit that a revision names, as git reads one: `v1.2`, `main~2`, the first digits of a hash.
-    /// `None` where it names none, or something else than one commit. Digits that fit several commits are an error.
+    /// `None` if it names none, or something other than one commit. Digits that fit several commits are an error.
     fn resolve(&self, revision: &str) -> Result<Option<CommitId>, RepositoryError>;
 
     /// The commits that lead to `commit`, it included, as far as the repository has them: newest first, and none

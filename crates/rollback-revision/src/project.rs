@@ -14,7 +14,7 @@ pub const CONFIG_FILE: &str = "pyproject.toml";
 /// The name of our table below `[tool]`.
 const TABLE: &str = "django-rollback";
 
-/// Where a project's migrations are, where the text of the project alone does not tell.
+/// Where a project's migrations are, if the text of the project alone does not tell.
 #[derive(Clone, Debug, Default)]
 pub struct ProjectSettings {
     exclude: Vec<PathPattern>,

@@ -35,7 +35,7 @@ pub struct Revision<'f> {
     packages: Vec<Package>,
     passed_over: Vec<PassedOver>,
     migrations: Migrations,
-    /// The settings that the project sets; none where not all of them are known.
+    /// The settings that the project sets; `None` if not all of them are known.
     settings: Option<BTreeSet<String>>,
     /// Whether texts are kept beside what they say.
     keeps_texts: bool,

@@ -63,7 +63,7 @@ fn all(context: &Context<'_>) -> Result<Ends, CliError> {
     Ok(Ends { folder, base, head, config })
 }
 
-/// Where the text is not enough, Django's loader knows: it sees the work tree.
+/// If the text is not enough, Django's loader knows: it sees the work tree.
 fn ask_django(context: &mut Context<'_>, head: &mut Revision<'_>) {
     let unknown = head.unknown();
     if context.door.kind() != DoorKind::Django || unknown.is_empty() {

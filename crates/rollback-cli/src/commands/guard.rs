@@ -21,7 +21,7 @@ pub(crate) fn run(context: &mut Context<'_>, arguments: &GuardArguments) -> Resu
     let commit =
         match found {
             Ok(found) => Some(found.commit),
-            // The files of the project tell, where there is a project.
+            // The files of the project tell, if there is a project.
             Err(CliError::Deployed(
                 DeployedError::Unknown { .. } | DeployedError::EmptyRepository { .. },
             )) if session.runner.is_some() && arguments.commit.is_none() => None,

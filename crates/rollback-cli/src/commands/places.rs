@@ -13,7 +13,7 @@ impl Context<'_> {
         self.with_surroundings(release, deployed::find).map_err(CliError::from)
     }
 
-    /// The tags that git has now, by name; none where there is no repository, or an unreadable one.
+    /// The tags that git has now, by name; `None` if there is no repository, or an unreadable one.
     pub(super) fn tags_in_git(&self) -> Vec<(String, CommitId)> {
         self.git_repository().ok().flatten().and_then(|repository| repository.tags().ok()).unwrap_or_default()
     }

@@ -12,7 +12,7 @@ use super::context::Context;
 use crate::console::{Console, Level, Stream, safe};
 use crate::document;
 
-/// Says what happens, step by step. Nobody reading any more is no reason to stop half-way.
+/// Says what happens, step by step. If nobody reads any more, the rollback goes on.
 pub(crate) struct Progress<'c> {
     console: &'c mut dyn Console,
     is_json: bool,

@@ -50,7 +50,7 @@ impl Context<'_> {
         })
     }
 
-    /// The folder of this project below the root of the repository; none where that is the root.
+    /// The folder of this project below the root of the repository; `None` if that is the root.
     pub(super) fn project_folder(&self, repository: &dyn Repository) -> Option<String> {
         let project = self.environment.project.as_deref();
         // In the project's own door it is the project that counts, wherever somebody calls it from.

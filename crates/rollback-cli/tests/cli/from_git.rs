@@ -88,7 +88,7 @@ fn an_import_that_is_refused() {
     door.repository = Some(repository.shallow());
     assert_snapshot!(door.run("import"), @"
     --- stderr
-    error: the history of the clone at /srv/shop is cut off (it is shallow): nobody can tell which tags came first
+    error: the clone at /srv/shop is shallow: the order of its tags is unknown
       hint: fetch the rest: `git fetch --unshallow --tags`
     --- exit code 1
     ");

@@ -23,7 +23,7 @@ pub struct SaveRequest<'a> {
     pub tags: &'a [String],
     /// Who saves it.
     pub actor: &'a Actor,
-    /// The keys that sign what is kept; none where this door has no secret.
+    /// The keys that sign what is kept; `None` if this door has no secret.
     pub keys: &'a Keyring,
     /// The tags that git has now, with their commits: asked for releases of 0.4.0, which stored none.
     pub tags_in_git: &'a dyn Fn() -> Vec<(String, CommitId)>,
@@ -69,7 +69,7 @@ pub enum SaveOutcome {
 
 /// Saves a release. Saving the same again changes nothing.
 ///
-/// A `runner`, where there is one, is asked for what there is to keep of migrations of which nothing is kept yet.
+/// A `runner`, if there is one, is asked for what there is to keep of migrations of which nothing is kept yet.
 pub fn save(
     database: &mut dyn Database,
     runner: Option<&mut (dyn Runner + 'static)>,

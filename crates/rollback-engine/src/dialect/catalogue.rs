@@ -43,6 +43,6 @@ pub(crate) trait Catalogue {
     /// Those of these tables that exist.
     fn existing(&self, database: &mut dyn Database, tables: &[String]) -> Result<Vec<String>, DatabaseError>;
 
-    /// The indexes and triggers that the remake of a table loses; none where tables are altered in place.
+    /// The indexes and triggers that the remake of a table loses; `None` if tables are altered in place.
     fn lost_in_remakes(&self, database: &mut dyn Database) -> Result<Vec<RemadeObject>, DatabaseError>;
 }

@@ -38,7 +38,7 @@ pub trait Runner {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct RunnerError {
-    /// What the database said, where it was the database; `Other` for everything else.
+    /// What the database said, if it was the database; `Other` for everything else.
     pub kind: DatabaseErrorKind,
     /// A sentence in Django's or the project's own words, without row contents.
     pub message: String,

@@ -16,7 +16,7 @@ pub(super) struct Draft<'d> {
     /// The releases from the newest to the target.
     releases: &'d [StoredRelease],
     rows: &'d [AppliedRow],
-    /// What the project's files say; `None` if there is no project, or nobody had to ask yet.
+    /// What the project's files say; `None` if there is no project, or it was not needed yet.
     project: Option<ProjectFacts>,
     options: &'d PlanOptions<'d>,
     /// The ways that may be taken.
@@ -248,7 +248,7 @@ impl<'d> Draft<'d> {
     }
 }
 
-/// Whether nobody has to be asked about files: nothing is in the way, nothing is a guess, and Django does no step.
+/// Whether no file has to be read: nothing is in the way, nothing is a guess, and Django does no step.
 fn is_done_by_sql(plan: &Plan) -> bool {
     let is_guess = |warning: &Warning| matches!(warning, Warning::OrderUnknown { .. });
     plan.blockers.is_empty() && !plan.needs_python() && !plan.warnings.iter().any(is_guess)

@@ -208,7 +208,7 @@ impl Execution<'_> {
     fn run_together(&mut self, steps: &[Step]) -> Result<(), Failure> {
         let hand_made = self.hand_made()?;
         self.run_all(steps)?;
-        // Where Django remakes a table of SQLite, it makes again what it knows of, and no more.
+        // When Django remakes a table of SQLite, it makes again what it knows of, and no more.
         let left: Vec<RemadeObject> = self.hand_made()?;
         for lost in hand_made.iter().filter(|made| !left.contains(made)) {
             self.make_again(lost)?;
@@ -385,7 +385,7 @@ impl Execution<'_> {
         error
     }
 
-    /// Writes into history how it ended. Where even that fails, the error that the user sees is the first one, and the
+    /// Writes into history how it ended. If even that fails, the error that the user sees is the first one, and the
     /// next command settles the row.
     fn record_end(&mut self, outcome: Outcome, step: &str) {
         self.event.outcome = outcome;
@@ -541,7 +541,7 @@ impl Execution<'_> {
     /// Writes down where it ended: with nothing changed, or part-way.
     fn stopped(&mut self, failure: Failure) -> RollbackError {
         if failure.is_lost() {
-            // Where the server is not there again at once, the next command settles what history says.
+            // If the server is not back at once, the next command settles what history says.
             let _ = self.store.session.reconnect();
         }
         if self.done_before == 0 && !self.event.step_begun && !self.is_resumed {

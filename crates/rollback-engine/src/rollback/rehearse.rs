@@ -25,7 +25,7 @@ pub struct Rehearsed {
     pub down: Duration,
     /// How long it took to apply it again.
     pub up: Duration,
-    /// How the schema differs from the one before, after down and up; empty where it does not.
+    /// How the schema differs from the one before, after down and up; empty if it does not.
     pub differences: Vec<String>,
 }
 

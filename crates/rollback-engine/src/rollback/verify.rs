@@ -11,9 +11,9 @@ use crate::store::{Store, StoreError, StoredRelease, Verification};
 /// What the schema has to be at the end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Expected {
-    /// The target's; none where it was saved without one.
+    /// The target's; `None` if it was saved without one.
     pub(super) schema: Option<Schema>,
-    /// Why the target's cannot be used, where it is damaged.
+    /// Why the target's cannot be used, if it is damaged.
     pub(super) damage: Option<StoreError>,
     /// Whether the target was rebuilt from git, which does not know its schema.
     is_imported: bool,
@@ -33,7 +33,7 @@ impl Expected {
         drift.into_iter().chain(unknown).collect()
     }
 
-    /// What the schema will be, what may differ from the target's included; none where the target's is not known.
+    /// What the schema will be, what may differ from the target's included; `None` if the target's is not known.
     pub(super) fn at_the_end(&self) -> Option<Vec<SchemaObject>> {
         let mut objects = self.schema.as_ref()?.objects().to_vec();
         let mut excused: Vec<&SchemaDifference> = Vec::new();

@@ -132,7 +132,7 @@ impl Store<'_> {
         Ok(self.session.execute(&sql, &params)?)
     }
 
-    /// Keeps a packed text. Its hash is its name, so a damaged one is mended by this.
+    /// Keeps a packed text. Its hash is its name, so this repairs a damaged one.
     pub(crate) fn put_archived(&mut self, packed: &Stored) -> Result<()> {
         let sql = "INSERT INTO django_rollback_archive (hash, body) VALUES ($1, $2) ON CONFLICT (hash) DO UPDATE \
                    SET body = EXCLUDED.body WHERE django_rollback_archive.body <> EXCLUDED.body";

@@ -30,7 +30,7 @@ impl Store<'_> {
         Ok(self.session.ask(|database| rules.read_schema(database))?)
     }
 
-    /// The schema that a release was saved with; none where it was saved without one.
+    /// The schema that a release was saved with; `None` if it was saved without one.
     pub(crate) fn schema_of(&mut self, stored: &StoredRelease) -> Result<Option<Schema>> {
         self.stored_schema(&stored.release.commit, stored.schema.as_deref())
     }
@@ -70,7 +70,7 @@ impl Store<'_> {
         Ok(stored.hash)
     }
 
-    /// Stores a set, unless it is stored already. Its hash is its name, so a damaged one is mended by this.
+    /// Stores a set, unless it is stored already. Its hash is its name, so this repairs a damaged one.
     pub(crate) fn put_set(&mut self, set: &AppliedSet) -> Result<String> {
         let stored = set.encode();
         let sql = "INSERT INTO django_rollback_appliedset (hash, size, body) VALUES ($1, $2, $3) \

@@ -116,7 +116,7 @@ impl Keyring {
         self.0.is_empty()
     }
 
-    /// The key that signs, as text for a process that has no secret; none where there is no key.
+    /// The key that signs, as text for a process that has no secret; `None` if there is no key.
     pub fn export(&self) -> Option<String> {
         self.0.first().map(|key| format!("{PREFIX}{}", hex(&key.bytes)))
     }
@@ -126,17 +126,17 @@ impl Keyring {
         self.0.first().map(|key| &key.id) == signature.map(|signature| &signature.key_id)
     }
 
-    /// Signs; nothing where there is no key.
+    /// Signs; `None` if there is no key.
     pub fn sign(&self, signed: &Signed<'_>) -> Option<Signature> {
         let key = self.0.first()?;
         Some(Signature { key_id: key.id.clone(), code: hex(&signature(key, signed)) })
     }
 
-    /// What is wrong with a signature, as the end of a sentence; nothing where it is right.
+    /// What is wrong with a signature, as the end of a sentence; `None` if nothing is.
     pub fn distrust(&self, signed: &Signed<'_>, found: Option<&Signature>) -> Option<&'static str> {
         let Some(found) = found else { return Some("it is not signed") };
         let Some(key) = self.0.iter().find(|key| key.id == found.key_id) else {
-            return Some("it is signed with a key that is not here");
+            return Some("it is signed with a key that is not available");
         };
         let Some(code) = from_hex(&found.code) else { return Some("its signature is cut or damaged") };
         match mac(&key.bytes, &parts(key, signed)).verify_slice(&code) {
@@ -222,7 +222,7 @@ mod tests {
         let before = ring(&["old"]).sign(&signed);
         assert_eq!(ring(&["new", "old"]).distrust(&signed, before.as_ref()), None);
         let strange = ring(&["new"]).distrust(&signed, before.as_ref());
-        assert_eq!(strange, Some("it is signed with a key that is not here"));
+        assert_eq!(strange, Some("it is signed with a key that is not available"));
     }
 
     #[test]

@@ -55,7 +55,7 @@ fn a_code_that_does_not_fit_is_not_used() {
 fn another_secret_verifies_nothing() {
     let mut shop = Shop::with_two_releases();
     shop.secrets = vec!["another".to_owned()];
-    assert!(plan(&mut shop).contains("signed with a key that is not here"), "{}", plan(&mut shop));
+    assert!(plan(&mut shop).contains("signed with a key that is not available"), "{}", plan(&mut shop));
 }
 
 #[test]

@@ -23,9 +23,7 @@ pub enum ImportError {
         path: String,
     },
     /// Tags and commits are missing in the clone.
-    #[error(
-        "the history of the clone at {path} is cut off (it is shallow): nobody can tell which tags came first"
-    )]
+    #[error("the clone at {path} is shallow: the order of its tags is unknown")]
     Shallow {
         /// Where it is.
         path: String,
@@ -73,9 +71,7 @@ impl ImportError {
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::NothingSaved => "run `save` in the deploy that is running now, then `import`",
-            Self::Uncertain { .. } => {
-                "releases from before it cannot be told; those in the list stay as they are"
-            }
+            Self::Uncertain { .. } => "older releases cannot be rebuilt; those in the list stay as they are",
             Self::NoCommit { .. } => "point `-p` at the repository of the project",
             Self::Shallow { .. } => "fetch the rest: `git fetch --unshallow --tags`",
             Self::Unrelated { .. } => {
@@ -87,7 +83,7 @@ impl ImportError {
             Self::UnknownTag { .. } => "`git tag` lists them; `git fetch --tags` fetches those of the origin",
             Self::TagElsewhere { .. } => "check out the branch that it is on, or begin with another tag",
             Self::Revision(RevisionError::Repository(error)) => return error.hint.clone(),
-            Self::Revision(RevisionError::Project { .. }) => "mend it in the commit that is checked out",
+            Self::Revision(RevisionError::Project { .. }) => "fix it in the commit that is checked out",
         };
         Some(hint.to_owned())
     }
