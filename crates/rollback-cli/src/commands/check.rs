@@ -87,60 +87,85 @@ fn show(
     compared: &Compared<'_>,
     checked: Checked,
 ) -> Result<bool, CliError> {
-    let Compared { ends, base, head, config } = compared;
-    let mut by_path: BTreeMap<(bool, String), &str> = BTreeMap::new();
-    for (is_older, release) in [(true, base), (false, head)] {
-        for (id, read) in &release.read {
-            if let Some(file) = release.files.get(id) {
-                by_path.insert((is_older, format!("{}{}", ends.folder, file.path)), &read.text);
-            }
-        }
-    }
-    let texts = |place: &Place| by_path.get(&(place.is_older, place.path.clone())).copied();
-    let mut suppressions: BTreeMap<String, Suppressions> = BTreeMap::new();
-    let mut is_suppressed = |finding: &Finding| {
-        let comments = suppressions
-            .entry(finding.place.path.clone())
-            .or_insert_with(|| texts(&finding.place).map(Suppressions::of).unwrap_or_default());
-        !finding.place.is_older && comments.has(finding)
-    };
-    // The configuration's paths begin at the project, those of the report at the root of the repository.
-    let from_root = |mut finding: Finding| {
-        finding.place.path.insert_str(0, &ends.folder);
-        finding
-    };
-    let judged = checked.findings.into_iter().filter_map(|finding| config.judge(finding)).map(from_root);
-    let (suppressed, findings): (Vec<Finding>, Vec<Finding>) = judged.partition(&mut is_suppressed);
-    for line in idle_comments(compared, &texts) {
+    let texts = Texts::of(compared);
+    let text = |place: &Place| texts.of_file(place);
+    let (suppressed, findings) = judged(checked.findings, compared, &texts);
+    for line in idle_comments(compared, &text) {
         context.say(Importance::Warning, &line);
     }
     let undo: Vec<String> = checked.undo.iter().map(ToString::to_string).collect();
     let report = Report {
-        base: ends.base.label.clone(),
-        head: ends.head.label.clone(),
+        base: compared.ends.base.label.clone(),
+        head: compared.ends.head.label.clone(),
         findings: &findings,
-        texts: &texts,
+        texts: &text,
         suppressed: suppressed.len(),
         migrations: checked.new.len(),
         undo: &undo,
     };
-    if arguments.statistics {
-        if context.is_json() {
-            context.out_json(&statistics_document(&report))?;
-        } else {
-            context.out(&statistics(&report))?;
-        }
-    } else {
-        let is_coloured =
-            context.console.is_terminal() && !context.environment.variables.contains_key("NO_COLOR");
-        context.out(&findings::render(&report, arguments.format.0, is_coloured))?;
-    }
-    let from = fail_on(arguments, config);
+    print(context, arguments, &report)?;
+    let from = fail_on(arguments, compared.config);
     let is_failure = from.is_some_and(|from| findings.iter().any(|finding| finding.level >= from));
     if is_failure {
         context.console.rate(Importance::Warning);
     }
     Ok(is_failure)
+}
+
+/// The texts of the migrations of both ends, by whether they are of the older one, and by path.
+struct Texts<'c>(BTreeMap<(bool, String), &'c str>);
+
+impl<'c> Texts<'c> {
+    fn of(compared: &Compared<'c>) -> Self {
+        let Compared { ends, base, head, .. } = *compared;
+        let mut by_path = BTreeMap::new();
+        for (is_older, migrations) in [(true, base), (false, head)] {
+            for (id, read) in &migrations.read {
+                if let Some(file) = migrations.files.get(id) {
+                    by_path.insert((is_older, format!("{}{}", ends.folder, file.path)), &*read.text);
+                }
+            }
+        }
+        Self(by_path)
+    }
+
+    fn of_file(&self, place: &Place) -> Option<&'c str> {
+        self.0.get(&(place.is_older, place.path.clone())).copied()
+    }
+}
+
+/// The findings that comments suppress, and those that the project wants to see.
+fn judged(
+    findings: Vec<Finding>,
+    compared: &Compared<'_>,
+    texts: &Texts<'_>,
+) -> (Vec<Finding>, Vec<Finding>) {
+    let mut suppressions: BTreeMap<String, Suppressions> = BTreeMap::new();
+    let is_suppressed = |finding: &Finding| {
+        let comments = suppressions
+            .entry(finding.place.path.clone())
+            .or_insert_with(|| texts.of_file(&finding.place).map(Suppressions::of).unwrap_or_default());
+        !finding.place.is_older && comments.has(finding)
+    };
+    // The configuration's paths begin at the project, those of the report at the root of the repository.
+    let from_root = |mut finding: Finding| {
+        finding.place.path.insert_str(0, &compared.ends.folder);
+        finding
+    };
+    let judged = findings.into_iter().filter_map(|finding| compared.config.judge(finding));
+    judged.map(from_root).partition(is_suppressed)
+}
+
+fn print(context: &mut Context<'_>, arguments: &CheckArguments, report: &Report<'_>) -> Result<(), CliError> {
+    if arguments.statistics && context.is_json() {
+        return context.out_json(&statistics_document(report));
+    }
+    if arguments.statistics {
+        return context.out(&statistics(report));
+    }
+    let is_coloured =
+        context.console.is_terminal() && !context.environment.variables.contains_key("NO_COLOR");
+    context.out(&findings::render(report, arguments.format.0, is_coloured))
 }
 
 /// The comments in migrations that the range is about that have no effect.
