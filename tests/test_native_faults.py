@@ -67,10 +67,10 @@ V2 = {
 class Shop:
     """The project at v2, with a database of each kind that is copied for every trial."""
 
-    def __init__(self, root: Path, cluster: Callable[[], Cluster]) -> None:
+    def __init__(self, root: Path, cluster: Callable[[], Cluster], numbers: Iterator[int]) -> None:
         self.root = root
         self.cluster = cluster
-        self.number = 0
+        self.numbers = numbers
         self.project = Project(root / "project", database=Database.sqlite(root / "unused"), apps=APPS, ways=())
         for tag, files in {"v1": V1, "v2": V2}.items():
             self.project.commit(files, tag=tag)
@@ -98,10 +98,10 @@ class Shop:
         return self.templates[vendor]
 
     def empty(self, vendor: str, template: str = "template1") -> Database:
-        self.number += 1
+        name = f"native_faults_{next(self.numbers)}"
         if vendor == "postgresql":
-            return self.cluster().create_database(f"native_faults_{self.number}", template=template)
-        path = self.root / f"native_faults_{self.number}.sqlite3"
+            return self.cluster().create_database(name, template=template)
+        path = self.root / f"{name}.sqlite3"
         path.touch()
         return Database.sqlite(path)
 
@@ -152,8 +152,10 @@ def state(database: Database) -> object:
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Shop:
-    return Shop(tmp_path_factory.mktemp("native-faults"), lambda: request.getfixturevalue("postgres"))
+def shop(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest, numbers: Iterator[int]
+) -> Shop:
+    return Shop(tmp_path_factory.mktemp("native-faults"), lambda: request.getfixturevalue("postgres"), numbers)
 
 
 @pytest.mark.parametrize("vendor", ["sqlite", "postgresql"])

@@ -243,7 +243,7 @@ def test_the_colour_options_of_django(project: Project, option: str) -> None:
         result = project.manage(*words, option)
         assert ("\x1b[" in result.stdout) == (option == "--force-color")
         plain = re.sub(r"\x1b\[[\d;]*m", "", result.stdout)
-        assert plain.endswith("with the same 6 migrations, and is the newest: all is fine.\n")
+        assert plain.endswith("with 6 migrations is already saved; nothing to do.\n")
 
 
 # Help and completions
