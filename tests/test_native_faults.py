@@ -152,9 +152,7 @@ def state(database: Database) -> object:
 
 
 @pytest.fixture(scope="module")
-def shop(
-    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest, numbers: Iterator[int]
-) -> Shop:
+def shop(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest, numbers: Iterator[int]) -> Shop:
     return Shop(tmp_path_factory.mktemp("native-faults"), lambda: request.getfixturevalue("postgres"), numbers)
 
 
