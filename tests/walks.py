@@ -288,6 +288,7 @@ class Walk:
                 words = ["rollback_migrations", "--format", "json", *(["--fake"] if fake else [])]
                 digits = model.digits_of(self.state, command)
                 words += ["--commit", digits] if digits else []
+                words += ["--wait", "0"] if patience == NO_PATIENCE_SECONDS else []
             case model.Migrate(app, name):
                 words = ["migrate", app, name, "--verbosity", "0"]
         return Job(connection_settings(self.database, patience), words, **faults)
