@@ -10,6 +10,7 @@ mod postgres;
 mod preflight;
 mod quoting;
 mod recorded;
+mod rows;
 mod script;
 mod sqlite;
 

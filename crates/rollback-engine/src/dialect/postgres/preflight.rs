@@ -2,7 +2,8 @@ use rollback_core::effect::{Drop, Rule};
 
 use super::rules::Postgres;
 use crate::dialect::preflight::{Dependant, ForeignOwners, LockRoom, Preflight};
-use crate::ports::{Database, DatabaseError, Row, Value};
+use crate::dialect::rows::texts;
+use crate::ports::{Database, DatabaseError, Value};
 
 impl Preflight for Postgres {
     fn read_only(&self, database: &mut dyn Database) -> Result<Option<String>, DatabaseError> {
@@ -62,11 +63,6 @@ impl Preflight for Postgres {
             _ => None,
         })
     }
-}
-
-fn texts<const N: usize>(row: Row) -> Option<[String; N]> {
-    let text = |value| if let Value::Text(text) = value { Some(text) } else { None };
-    row.into_iter().map(text).collect::<Option<Vec<_>>>()?.try_into().ok()
 }
 
 const READ_ONLY: &str = "SELECT CASE WHEN pg_is_in_recovery() THEN 'it is a replica' \

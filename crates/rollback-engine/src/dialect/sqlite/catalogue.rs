@@ -5,7 +5,8 @@ use rollback_core::schema::sqlite;
 
 use super::rules::Sqlite;
 use crate::dialect::catalogue::{Catalogue, Columns, OWN_TABLES, RemadeObject};
-use crate::ports::{Database, DatabaseError, Row, Value};
+use crate::dialect::rows::texts;
+use crate::ports::{Database, DatabaseError};
 
 const SCHEMA: &str = r"SELECT type, tbl_name, name, sql FROM sqlite_master
     WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\_%' ESCAPE '\'";
@@ -44,9 +45,4 @@ impl Catalogue for Sqlite {
         let rows = database.query(LOST_IN_REMAKES, &[])?.into_iter().filter_map(texts);
         Ok(rows.map(|[kind, table, name, sql]| RemadeObject { kind, table, name, sql }).collect())
     }
-}
-
-fn texts<const N: usize>(row: Row) -> Option<[String; N]> {
-    let text = |value| if let Value::Text(text) = value { Some(text) } else { None };
-    row.into_iter().map(text).collect::<Option<Vec<_>>>()?.try_into().ok()
 }
