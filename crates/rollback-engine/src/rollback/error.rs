@@ -165,11 +165,6 @@ impl RollbackError {
         if let Self::Case(error) = self { error.session().and_then(SessionError::kind) } else { None }
     }
 
-    /// Whether another session is in the way: then a retry may help.
-    pub(super) fn is_busy(&self) -> bool {
-        self.kind() == Some(DatabaseErrorKind::Busy)
-    }
-
     /// What happened, without a word on what is left of it.
     pub fn cause(&self) -> String {
         match self {

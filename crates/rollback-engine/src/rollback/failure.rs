@@ -40,10 +40,7 @@ impl Failure {
 
     /// Whether another session is in the way: then a retry may help.
     pub(super) fn is_busy(&self) -> bool {
-        match self {
-            Self::Step { error, .. } => error.kind == DatabaseErrorKind::Busy,
-            Self::Engine(error) => error.is_busy(),
-        }
+        self.kind() == Some(DatabaseErrorKind::Busy)
     }
 
     /// What was said.

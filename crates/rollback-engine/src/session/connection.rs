@@ -4,9 +4,9 @@ use std::fs::File;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::clock::clock;
 use super::error::SessionError;
-use super::file_lock::lock_file;
-use super::lock_holder::clock;
+use super::file_lock::take_file;
 use super::row_lock::take_row;
 use crate::dialect::{self, BlockingSession, Holder, LockRequest, Pending, Rules};
 use crate::ports::{Database, DatabaseError, DatabaseErrorKind, Purpose, Row, Value};
@@ -109,7 +109,7 @@ impl<'d> Session<'d> {
     }
 
     fn begin_locked_once(&mut self, purpose: Purpose, request: &LockRequest) -> Result<()> {
-        let file = self.lock_file(request)?;
+        let file = take_file(self.database, request)?;
         self.begin(purpose)?;
         self.file = file;
         self.lock(request).inspect_err(|_| self.rollback_quietly())
@@ -124,14 +124,6 @@ impl<'d> Session<'d> {
             rules.lock_records(database)
         });
         begun.inspect_err(|_| self.rollback_quietly())
-    }
-
-    /// The lock of the operating system, where a file is the lock.
-    fn lock_file(&mut self, request: &LockRequest) -> Result<Option<File>> {
-        let Some(path) = self.database.lock_file() else { return Ok(None) };
-        let now = self.clock(0)?;
-        lock_file(&path, request, &now)
-            .map_err(|holder| SessionError::Locked { database: self.name(), holder: Some(holder) })
     }
 
     fn lock(&mut self, request: &LockRequest) -> Result<()> {

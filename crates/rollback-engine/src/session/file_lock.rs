@@ -6,11 +6,26 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
+use super::clock::clock;
+use super::error::SessionError;
 use crate::dialect::{Holder, LockRequest, shown_label};
+use crate::ports::Database;
+
+/// Takes the lock of a database whose lock is a file, without waiting; `None` if it has no such file.
+pub(super) fn take_file(
+    database: &mut dyn Database,
+    request: &LockRequest,
+) -> Result<Option<File>, SessionError> {
+    let Some(path) = database.lock_file() else { return Ok(None) };
+    let now =
+        clock(database, 0).map_err(|error| SessionError::Database { database: database.name(), error })?;
+    lock_file(&path, request, &now)
+        .map_err(|holder| SessionError::Locked { database: database.name(), holder: Some(holder) })
+}
 
 /// Locks the file, without waiting, and writes into it who holds it. A file that cannot be opened does not stop the
 /// command: a database in the same folder cannot be written either, and says so itself.
-pub(super) fn lock_file(path: &Path, request: &LockRequest, now: &str) -> Result<Option<File>, Holder> {
+fn lock_file(path: &Path, request: &LockRequest, now: &str) -> Result<Option<File>, Holder> {
     let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
     let Ok(mut file) = opened else { return Ok(None) };
     match file.try_lock() {

@@ -3,10 +3,10 @@
 use std::fs::File;
 
 use super::error::SessionError;
-use super::file_lock::lock_file;
+use super::file_lock::take_file;
 use super::row_lock::take_row;
 use crate::dialect::{self, LockRequest};
-use crate::ports::{Database, DatabaseError, DatabaseErrorKind, Purpose, Value};
+use crate::ports::{Database, DatabaseError, DatabaseErrorKind, Purpose};
 
 /// Holds the lock in a session of its own while another one works: a `migrate`, or a rollback in segments. Dropping it
 /// releases the lock.
@@ -21,23 +21,8 @@ impl LockHolder {
         if dialect::of(database.dialect()).has_row_locks() {
             Self::take_row(database, request)
         } else {
-            Self::take_file(database, request)
+            Ok(Self { session: None, _file: take_file(database, request)? })
         }
-    }
-
-    fn take_file(database: &mut dyn Database, request: &LockRequest) -> Result<Self, SessionError> {
-        let file = match database.lock_file() {
-            Some(path) => {
-                let now = clock(database, 0).map_err(|error| failed(database, error))?;
-                let locked = lock_file(&path, request, &now);
-                locked.map_err(|holder| SessionError::Locked {
-                    database: database.name(),
-                    holder: Some(holder),
-                })?
-            }
-            None => None,
-        };
-        Ok(Self { session: None, _file: file })
     }
 
     fn take_row(database: &mut dyn Database, request: &LockRequest) -> Result<Self, SessionError> {
@@ -71,13 +56,4 @@ impl Drop for LockHolder {
 
 fn failed(database: &dyn Database, error: DatabaseError) -> SessionError {
     SessionError::Database { database: database.name(), error }
-}
-
-/// The database's clock, some seconds from now, as RFC 3339 text, UTC: it sorts.
-pub(super) fn clock(database: &mut dyn Database, seconds: u64) -> Result<String, DatabaseError> {
-    let sql = dialect::of(database.dialect()).seconds_from_now(seconds);
-    match database.query(&sql, &[])?.into_iter().flatten().next() {
-        Some(Value::Text(now)) => Ok(now),
-        _ => Err(DatabaseError::new(DatabaseErrorKind::Other, "the database does not tell the time")),
-    }
 }

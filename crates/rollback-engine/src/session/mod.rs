@@ -4,6 +4,7 @@
 //! transaction pooler. SQLite has no row locks. There a file beside the database is locked, and the operating system
 //! frees it when its holder ends, however it ends.
 
+mod clock;
 mod connection;
 mod error;
 mod file_lock;
